@@ -1,0 +1,3 @@
+// Package deploy is what runs Fairgate past one process: image, compose file, Prometheus configuration and alerts. It
+// holds no code, only the tests that load every one of these files.
+package deploy
