@@ -104,7 +104,7 @@ type DefineRoom struct {
 	DrawCloses   int64
 	Ends         int64         // 0: only by order
 	Cap          uint32        // most people inside
-	PerMinute    uint32        // invitations a minute, at most
+	PerMinute    uint32        // people entering a minute, at most; more are invited when few of them come
 	MarginMille  uint32        // invite for at most left × margin / 1000 of the stock [2000]
 	Claim        int64         // an unclaimed slot lapses after [30 s]
 	Grace        int64         // a missed turn may ask again for [600 s]

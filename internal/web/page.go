@@ -1,0 +1,46 @@
+package web
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"html/template"
+	"strconv"
+)
+
+// errorStyle is the only style of the error page; its hash is in the page's policy.
+const errorStyle = `body{font:1.1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:10vh auto;padding:0 1rem;` +
+	`color:#1b1b1f;background:#fff}small{color:#5c5c66}@media(prefers-color-scheme:dark){` +
+	`body{color:#eee;background:#17171a}small{color:#aaa}}`
+
+// errorPage shows a problem to a person.
+var errorPage = template.Must(template.New("problem").Parse(`<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
+<title>{{.Title}}</title><style>` + errorStyle + `</style>
+<main><h1>{{.Title}}</h1>
+{{with .Detail}}<p>{{.}}</p>
+{{end}}{{with .Retry}}<p>Please try again in {{.}} s.</p>
+{{end}}<p><small>{{.Status}}{{with .Instance}} · {{.}}{{end}}</small></p></main></html>
+`))
+
+// page is the problem as HTML.
+func (p *Problem) page() []byte {
+	facts := struct{ Title, Detail, Retry, Status, Instance string }{
+		Title: p.title(), Detail: p.Detail, Status: strconv.Itoa(p.status()), Instance: p.Instance,
+	}
+	if p.RetryAfter > 0 {
+		facts.Retry = seconds(p.RetryAfter)
+	}
+	var page bytes.Buffer
+	if err := errorPage.Execute(&page, facts); err != nil {
+		return []byte(template.HTMLEscapeString(p.title()))
+	}
+	return page.Bytes()
+}
+
+// errorPagePolicy allows the error page its own style and nothing else.
+func errorPagePolicy() string {
+	hash := sha256.Sum256([]byte(errorStyle))
+	return "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; style-src 'sha256-" +
+		base64.StdEncoding.EncodeToString(hash[:]) + "'"
+}
