@@ -1,0 +1,66 @@
+package embedded
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const parentEnv = "FAIRGATE_EMBEDDED_TEST_PARENT"
+
+// TestPostgres_EndsWithAKilledParent runs this test again as the parent.
+func TestPostgres_EndsWithAKilledParent(t *testing.T) {
+	needPostgres(t)
+	if dir := os.Getenv(parentEnv); dir != "" {
+		p, err := StartPostgres(context.Background(), PostgresConfig{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Printf("\npid %d\n", p.Pid())
+		select {}
+	}
+	dir := filepath.Join(t.TempDir(), "pg")
+	parent := exec.Command(os.Args[0], "-test.run=^TestPostgres_EndsWithAKilledParent$")
+	parent.Env = append(os.Environ(), parentEnv+"="+dir)
+	out, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var pid int
+	for lines := bufio.NewScanner(out); pid == 0 && lines.Scan(); {
+		if text, ok := strings.CutPrefix(lines.Text(), "pid "); ok {
+			if _, err := fmt.Sscan(text, &pid); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Wait() // killed, as asked
+	if pid == 0 {
+		t.Fatal("the parent did not start a server")
+	}
+	for end := time.Now().Add(patience); syscall.Kill(pid, 0) == nil; time.Sleep(10 * time.Millisecond) {
+		if stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && strings.Contains(string(stat), ") Z ") {
+			break // ended, and nobody reaps it here
+		}
+		if time.Now().After(end) {
+			t.Fatal("the server outlived its parent")
+		}
+	}
+	p := startPG(t, PostgresConfig{Dir: dir}, supervised)
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,284 @@
+package eventlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+const (
+	defaultMaxWait  = 200 * time.Millisecond
+	defaultMaxBytes = 4 << 20
+	// fetchSlack is how long past MaxWait a broker may take to answer.
+	fetchSlack = time.Second
+	// identityEvery is how often a Tail makes sure that its topic is still
+	// the one it began with.
+	identityEvery = 5 * time.Second
+	// arenaBytes is the size of the chunks that values are copied into.
+	arenaBytes = 64 << 10
+)
+
+// Record is one record read back.
+type Record struct {
+	Offset int64
+	Value  []byte
+}
+
+// TailConfig shapes a Tail; its zero value works.
+type TailConfig struct {
+	// MaxWait is how long the broker may hold a fetch that has nothing to
+	// answer; default 200 ms.
+	MaxWait time.Duration
+	// MaxBytes is about the most that one Fetch returns; default 4 MiB.
+	MaxBytes int
+	// TopicID is the identity that the topic must have, as TopicID returned
+	// it when the offset was written down. Zero means whichever it has at the
+	// first Fetch.
+	TopicID [16]byte
+}
+
+// Tail reads one partition from an offset on, every record exactly once and
+// in order, or says that it cannot. It belongs to one goroutine.
+type Tail struct {
+	log       *Log
+	topic     string
+	partition int32
+	cfg       TailConfig
+
+	next    int64
+	end     int64 // the broker's end of log when last seen, or -1
+	checked time.Time
+	wait    time.Duration // backoff after the last failure, 0 if it went well
+	trouble error         // the last transient failure
+	fatal   error         // what ended the Tail
+	arena   []byte
+	guess   int // records of the last batch
+}
+
+// Tail begins at offset from. It connects at the first Fetch.
+func (l *Log) Tail(topic string, partition int32, from int64, cfg TailConfig) *Tail {
+	if cfg.MaxWait <= 0 {
+		cfg.MaxWait = defaultMaxWait
+	}
+	if cfg.MaxBytes <= 0 {
+		cfg.MaxBytes = defaultMaxBytes
+	}
+	return &Tail{log: l, topic: topic, partition: partition, cfg: cfg, next: from, end: -1}
+}
+
+// Next is the offset that the next record must have.
+func (t *Tail) Next() int64 { return t.next }
+
+// End is the offset after the last record that the broker had when it last
+// answered, -1 before it has. Next() == End() means caught up.
+func (t *Tail) End() int64 { return t.end }
+
+// TopicID is the identity of the topic being read; zero before the first
+// successful Fetch, or if the brokers know of none.
+func (t *Tail) TopicID() [16]byte { return t.cfg.TopicID }
+
+// Trouble is the failure that Fetch is trying to get over, nil if the last
+// answer was good.
+func (t *Tail) Trouble() error { return t.trouble }
+
+// Fetch returns the records at Next and after, at most about MaxBytes of
+// them, or none if there are none for MaxWait. Values are the caller's to
+// keep. Transient failures are tried again here and in later calls; while
+// they last Fetch returns nothing after about MaxWait (plus one second if a
+// broker hangs) and Trouble says why. An error is the end of ctx, ErrClosed,
+// or final: ErrGap, ErrOutOfRange, ErrRecreated, a refused permission.
+func (t *Tail) Fetch(ctx context.Context) ([]Record, error) {
+	deadline := time.Now().Add(t.cfg.MaxWait)
+	for {
+		switch {
+		case t.fatal != nil:
+			return nil, t.fatal
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case t.log.ctx.Err() != nil:
+			return nil, ErrClosed
+		}
+		if t.wait > 0 && !sleep(ctx, t.wait) {
+			return nil, ctx.Err()
+		}
+		records, err := t.fetchOnce(ctx)
+		if err == nil {
+			t.recovered()
+			return records, nil
+		}
+		if ctx.Err() == nil {
+			t.failed(err)
+		}
+		if t.fatal == nil && time.Now().After(deadline) {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (t *Tail) recovered() {
+	if t.trouble != nil {
+		t.log.log.Info("reading from kafka works again", t.where()...)
+	}
+	t.trouble, t.wait = nil, 0
+}
+
+func (t *Tail) failed(err error) {
+	t.log.metrics.failures.WithLabelValues(t.topic, "read").Inc()
+	for _, end := range []error{ErrGap, ErrOutOfRange, ErrRecreated, kafka.TopicAuthorizationFailed} {
+		if errors.Is(err, end) {
+			t.fatal = fmt.Errorf("reading %s/%d at offset %d: %w", t.topic, t.partition, t.next, err)
+			return
+		}
+	}
+	if t.trouble == nil {
+		t.log.log.Warn("reading from kafka fails, trying again", append(t.where(), slog.Any("error", err))...)
+	}
+	t.trouble = err
+	t.checked = time.Time{} // whatever it was, the topic may be another now
+	t.wait = min(max(2*t.wait, backoffFirst), backoffLast)
+}
+
+func (t *Tail) where() []any {
+	return []any{slog.String("topic", t.topic), slog.Int("partition", int(t.partition)), slog.Int64("offset", t.next)}
+}
+
+func (t *Tail) fetchOnce(ctx context.Context) ([]Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, t.cfg.MaxWait+fetchSlack)
+	defer cancel()
+	if err := t.identify(ctx); err != nil {
+		return nil, err
+	}
+	res, err := t.log.client.Fetch(ctx, &kafka.FetchRequest{
+		Topic: t.topic, Partition: int(t.partition), Offset: t.next,
+		MinBytes: 1, MaxBytes: int64(t.cfg.MaxBytes), MaxWait: t.cfg.MaxWait,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if errors.Is(res.Error, kafka.OffsetOutOfRange) {
+		return nil, t.outOfRange(ctx)
+	}
+	if res.Error != nil {
+		return nil, res.Error
+	}
+	t.end = res.HighWatermark
+	return t.drain(res.Records)
+}
+
+// identify learns which topic this is, and later that it still is.
+func (t *Tail) identify(ctx context.Context) error {
+	if time.Since(t.checked) < identityEvery {
+		return nil
+	}
+	id, err := t.log.topicIDOnce(ctx, t.topic)
+	if err != nil {
+		return err
+	}
+	if t.cfg.TopicID == ([16]byte{}) {
+		t.cfg.TopicID = id
+	}
+	if id != t.cfg.TopicID {
+		return fmt.Errorf("%w: it had id %x and has %x; offsets of the old topic mean nothing here: "+
+			"restore the topic's data or start over from an empty state", ErrRecreated, t.cfg.TopicID, id)
+	}
+	t.checked = time.Now()
+	return nil
+}
+
+// outOfRange says which side of the log the offset fell off.
+func (t *Tail) outOfRange(ctx context.Context) error {
+	t.checked = time.Time{}
+	if err := t.identify(ctx); err != nil {
+		return err
+	}
+	first, next, err := t.log.boundsOnce(ctx, t.topic, t.partition)
+	switch {
+	case err != nil:
+		return err
+	case t.next < first:
+		return fmt.Errorf("%w: the log begins at %d, records before it were deleted: "+
+			"start from a snapshot at or after %d, and set retention.ms=-1 on the topic", ErrOutOfRange, first, first)
+	case t.next > next:
+		return fmt.Errorf("%w: the log ends at %d, so %d records that existed are gone (unclean leader election, "+
+			"or a disk restored from an older copy): restore them, or discard every state built on them",
+			ErrOutOfRange, next, t.next-next)
+	}
+	// In between again: a leader that lagged behind its own followers.
+	return kafka.OffsetNotAvailable
+}
+
+// drain copies the values out of the client's buffers and checks that the
+// offsets are dense. The broker may begin before the offset asked for, at the
+// start of the batch that holds it.
+func (t *Tail) drain(in kafka.RecordReader) ([]Record, error) {
+	var out []Record
+	expect, size := t.next, 0
+	for {
+		r, err := in.ReadRecord()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading records: %w", err)
+		}
+		if r.Offset > expect {
+			closeRecord(r)
+			return nil, fmt.Errorf("%w: offset %d follows %d; the topic is compacted, transactional or damaged: "+
+				"it needs cleanup.policy=delete and only this program as its writer", ErrGap, r.Offset, expect-1)
+		}
+		if r.Offset < expect {
+			closeRecord(r)
+			continue
+		}
+		value, err := t.copyOut(r)
+		if err != nil {
+			return nil, fmt.Errorf("reading the value at %d: %w", r.Offset, err)
+		}
+		if out == nil {
+			out = make([]Record, 0, max(t.guess, 1))
+		}
+		out = append(out, Record{Offset: r.Offset, Value: value})
+		expect++
+		size += len(value)
+	}
+	t.next, t.guess = expect, len(out)
+	t.end = max(t.end, t.next)
+	if len(out) > 0 {
+		t.log.metrics.read(t.topic, len(out), size)
+	}
+	return out, nil
+}
+
+func (t *Tail) copyOut(r *kafka.Record) ([]byte, error) {
+	defer closeRecord(r)
+	if r.Value == nil {
+		return nil, nil
+	}
+	n := r.Value.Len()
+	if n > len(t.arena) {
+		if n > arenaBytes/4 {
+			value := make([]byte, n)
+			_, err := io.ReadFull(r.Value, value)
+			return value, err
+		}
+		t.arena = make([]byte, arenaBytes)
+	}
+	value := t.arena[:n:n]
+	t.arena = t.arena[n:]
+	_, err := io.ReadFull(r.Value, value)
+	return value, err
+}
+
+func closeRecord(r *kafka.Record) {
+	if r.Key != nil {
+		_ = r.Key.Close()
+	}
+	if r.Value != nil {
+		_ = r.Value.Close()
+	}
+}

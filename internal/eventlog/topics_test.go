@@ -1,0 +1,139 @@
+package eventlog_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/segmentio/kafka-go"
+
+	"fairgate/internal/embedded"
+	"fairgate/internal/embedded/testkafka"
+	"fairgate/internal/eventlog"
+)
+
+func TestEnsureTopics_CreatesAndAcceptsItsOwn(t *testing.T) {
+	brokers := testkafka.Brokers(t)
+	topics := []eventlog.Topic{
+		{Name: testkafka.Unique("orders"), Partitions: 3, RetentionForever: true},
+		{Name: testkafka.Unique("documents"), Partitions: 1, RetentionMS: 600_000},
+	}
+	// Several roles start at the same time.
+	var wg sync.WaitGroup
+	for range 3 {
+		l := testkafka.Open(t, testkafka.Config(brokers))
+		ctx := within(t)
+		wg.Go(func() {
+			for range 2 {
+				if err := l.EnsureTopics(ctx, topics); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	l := testkafka.Open(t, testkafka.Config(brokers))
+	if _, err := l.AppendBatch(within(t), topics[0].Name, 2, numbered("v", 1)); err != nil {
+		t.Fatalf("a topic just made takes no records: %v", err)
+	}
+}
+
+func TestEnsureTopics_RefusesWhatIsNotSafe(t *testing.T) {
+	brokers := testkafka.Brokers(t)
+	l := testkafka.Open(t, testkafka.Config(brokers))
+	good := []kafka.ConfigEntry{{ConfigName: "retention.ms", ConfigValue: "-1"}, {ConfigName: "cleanup.policy", ConfigValue: "delete"}}
+	for name, tc := range map[string]struct {
+		partitions int
+		entries    []kafka.ConfigEntry
+		change     func(*eventlog.Config)
+		says       []string
+	}{
+		"partitions": {partitions: 2, entries: good, says: []string{"partitions are 2", "configured are 3", "configure 2"}},
+		"retention":  {partitions: 3, entries: good[1:], says: []string{"retention.ms is 604800000", "set it to -1"}},
+		"retention by size": {partitions: 3, entries: append(good[:2:2], kafka.ConfigEntry{ConfigName: "retention.bytes", ConfigValue: "1000000"}),
+			says: []string{"retention.bytes is 1000000", "set it to -1"}},
+		"compacted": {partitions: 3, entries: []kafka.ConfigEntry{good[0], {ConfigName: "cleanup.policy", ConfigValue: "compact"}},
+			says: []string{"cleanup.policy is compact", "set it to delete"}},
+		"small messages": {partitions: 3, entries: append(good[:2:2], kafka.ConfigEntry{ConfigName: "max.message.bytes", ConfigValue: "1000"}),
+			says: []string{"max.message.bytes is 1000"}},
+		"replication": {partitions: 3, entries: good, change: func(c *eventlog.Config) { c.Replication, c.MinInSync = 5, 1 },
+			says: []string{"replication factor is 1", "set it to 5"}},
+		"in sync": {partitions: 3, entries: good, change: func(c *eventlog.Config) { c.Replication, c.MinInSync = 5, 4 },
+			says: []string{"min.insync.replicas is 1", "set it to 4"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			topic := testkafka.Unique("bad")
+			makeTopic(t, brokers, topic, tc.partitions, tc.entries)
+			log := l
+			if tc.change != nil {
+				cfg := testkafka.Config(brokers)
+				tc.change(&cfg)
+				log = testkafka.Open(t, cfg)
+			}
+			err := log.EnsureTopics(within(t), []eventlog.Topic{{Name: topic, Partitions: 3, RetentionForever: true}})
+			wantErr(t, err, eventlog.ErrTopicMismatch)
+			for _, s := range append(tc.says, topic) {
+				if !strings.Contains(err.Error(), s) {
+					t.Errorf("%q does not say %q", err, s)
+				}
+			}
+		})
+	}
+}
+
+func makeTopic(t *testing.T, brokers []string, name string, partitions int, entries []kafka.ConfigEntry) {
+	t.Helper()
+	transport := &kafka.Transport{}
+	defer transport.CloseIdleConnections()
+	client := &kafka.Client{Addr: kafka.TCP(brokers...), Transport: transport}
+	res, err := client.CreateTopics(within(t), &kafka.CreateTopicsRequest{Topics: []kafka.TopicConfig{{
+		Topic: name, NumPartitions: partitions, ReplicationFactor: 1, ConfigEntries: entries,
+	}}})
+	if err == nil {
+		err = res.Errors[name]
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEnsureTopics_RefusesNonsense(t *testing.T) {
+	l := testkafka.Log(t)
+	for _, topic := range []eventlog.Topic{
+		{Partitions: 1, RetentionForever: true},
+		{Name: "x", RetentionForever: true},
+		{Name: "x", Partitions: eventlog.MaxPartitions + 1, RetentionForever: true},
+		{Name: "x", Partitions: 1},
+	} {
+		if err := l.EnsureTopics(within(t), []eventlog.Topic{topic}); err == nil {
+			t.Errorf("%+v was accepted", topic)
+		}
+	}
+}
+
+func TestTopicID_SurvivesARestartOfTheBroker(t *testing.T) {
+	dir := t.TempDir()
+	var ids [2][16]byte
+	for i := range ids {
+		k, err := embedded.StartKafka(dir, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := eventlog.New(eventlog.Config{Brokers: []string{k.Addr()}}, eventlog.Deps{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = l.EnsureTopics(within(t), []eventlog.Topic{{Name: "orders", Partitions: 1, RetentionForever: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[i] = must[[16]byte](t)(l.TopicID(within(t), "orders"))
+		l.Close()
+		if err := k.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ids[0] != ids[1] || ids[0] == ([16]byte{}) {
+		t.Fatalf("%x, then %x", ids[0], ids[1])
+	}
+}
