@@ -1,0 +1,190 @@
+package puzzle
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+const (
+	programs  = 32  // programs of a function
+	padWords  = 256 // words of the scratchpad
+	maxLoops  = 32  // restarts that one run of the programs may make
+	regMask   = 15  // registers are numbered below 16; 0 to 9 are used
+	orders    = 625 // permutations that name source registers
+	loopBit   = 32  // a program restarts while this bit of its slot 0's register is 0
+	slotCount = 8
+)
+
+// mulSlot computes (((dst | or) ^ xor) + add) * src; the immediate stands in one of the three, the others are 0.
+type mulSlot struct {
+	dst, src    uint8
+	or, xor, ad uint64
+}
+
+// shiftSlot computes one of nine operations without a branch: a fresh random program would defeat branch prediction.
+// Shift: right by n, with the bits that leave (rot) or the sign (sar) coming in from the left. Combine with src: xor,
+// or an addition of src, negated first for subtract.
+type shiftSlot struct {
+	dst, src, n   uint8
+	rot, sar      uint64 // all ones or all zero
+	xor, add, neg uint64 // all ones or all zero
+}
+
+// program is eight slots in the order G S M S M S M, loop test, S.
+type program struct {
+	dst, src, n uint8 // slot 0 (G): dst = ror(dst * src, n)
+	shift       [4]shiftSlot
+	mul         [3]mulSlot
+}
+
+// function is one member of the HashWX family. It holds no pointers, so that a verifier keeps it on its stack.
+type function struct {
+	programs [programs]program
+	n0, n1   uint64 // nonce key
+}
+
+// fill generates the function that belongs to a seed.
+func (f *function) fill(seed *[32]byte, order *[orders][slotCount]uint8) {
+	w := startWords(binary.LittleEndian.Uint64(seed[0:]), binary.LittleEndian.Uint64(seed[8:]), ^uint64(0))
+	f.n0, f.n1 = binary.LittleEndian.Uint64(seed[16:]), binary.LittleEndian.Uint64(seed[24:])
+	var x [16]uint64
+	for i := range f.programs {
+		w.batch(&x, i == 0)
+		f.programs[i].fill(&x, order)
+	}
+}
+
+func (p *program) fill(x *[16]uint64, order *[orders][slotCount]uint8) {
+	var d [slotCount]uint8
+	for i := 1; i < slotCount; i++ {
+		q := uint32(x[i-1]>>32) % uint32(i+1)
+		d[i] = d[q&7]
+		d[q&7] = uint8(i)
+	}
+	perm := &order[x[7]%orders]
+	p.dst, p.src, p.n = d[0], 8+uint8(x[7]&1), uint8(1+x[8]%63)
+	for i := range p.shift {
+		p.shift[i].fill(uint32(x[2*i]), x[9+2*i])
+		p.shift[i].dst, p.shift[i].src = d[2*i+1], d[perm[2*i+1]&7]
+	}
+	for i := range p.mul {
+		p.mul[i].fill(uint32(x[2*i+1]), x[10+2*i])
+		p.mul[i].dst, p.mul[i].src = d[2*i+2], d[perm[2*i+2]&7]
+	}
+}
+
+func (s *shiftSlot) fill(kind uint32, imm uint64) {
+	t := kind % 9
+	shift, combine := t/3, t%3
+	s.rot, s.sar = mask(shift == 0), mask(shift == 1)
+	s.xor, s.add, s.neg = mask(combine == 0), mask(combine != 0), mask(combine == 2)
+	if shift == 0 {
+		s.n = uint8(1 + imm%63)
+	} else {
+		s.n = uint8(1 + imm%3)
+	}
+}
+
+func (m *mulSlot) fill(kind uint32, imm uint64) {
+	v := uint64(33)
+	switch imm % 3 {
+	case 0:
+		v = 1
+	case 1:
+		v = 9
+	}
+	m.or, m.xor, m.ad = 0, 0, 0
+	switch kind % 3 {
+	case 0:
+		m.or = v
+	case 1:
+		m.xor = v
+	default:
+		m.ad = v
+	}
+}
+
+func mask(on bool) uint64 {
+	if on {
+		return ^uint64(0)
+	}
+	return 0
+}
+
+// hash maps a nonce to its hash. It runs 64 to 128 program passes whatever the nonce.
+func (f *function) hash(nonce uint64) uint64 {
+	var r [regMask + 1]uint64
+	var pad [padWords]uint64
+	w := startWords(f.n0, f.n1, nonce)
+	r[0], r[1], r[2], r[3] = w.d, w.c, w.b, w.a
+	w.refresh()
+	r[4], r[5], r[6], r[7] = w.d, w.c, w.b, w.a
+	r[8], r[9] = r[4]&^7|3, r[7]&^7|5
+	left := maxLoops
+	for i := range f.programs {
+		f.programs[i].runRegisters(&r, &left)
+		at := padWords - 1 - 8*i
+		for j := range 8 {
+			pad[(at-j)&(padWords-1)] = r[j]
+		}
+	}
+	left = maxLoops
+	for i := range f.programs {
+		f.programs[i].runMemory(&r, &pad, &left)
+	}
+	_, _, _, r3 := sipRound(r[0], r[1], r[2], r[3])
+	_, _, _, r7 := sipRound(r[4], r[5], r[6], r[7])
+	return r3 ^ r7 ^ r[9]
+}
+
+// runRegisters is the first run: operands come from registers.
+func (p *program) runRegisters(r *[regMask + 1]uint64, left *int) {
+	s, m := &p.shift, &p.mul
+	for {
+		first := bits.RotateLeft64(r[p.dst&regMask]*r[p.src&regMask], -int(p.n))
+		r[p.dst&regMask] = first
+		s[0].apply(r, r[s[0].src&regMask])
+		m[0].apply(r, r[m[0].src&regMask])
+		s[1].apply(r, r[s[1].src&regMask])
+		m[1].apply(r, r[m[1].src&regMask])
+		s[2].apply(r, r[s[2].src&regMask])
+		m[2].apply(r, r[m[2].src&regMask])
+		if *left == 0 || first&loopBit != 0 {
+			break
+		}
+		*left--
+	}
+	s[3].apply(r, r[s[3].src&regMask])
+}
+
+// runMemory is the second run: operands, except slot 0's, come from the scratchpad.
+func (p *program) runMemory(r *[regMask + 1]uint64, pad *[padWords]uint64, left *int) {
+	s, m := &p.shift, &p.mul
+	for {
+		first := bits.RotateLeft64(r[p.dst&regMask]*r[p.src&regMask], -int(p.n))
+		r[p.dst&regMask] = first
+		s[0].apply(r, pad[r[s[0].src&regMask]>>3&(padWords-1)])
+		m[0].apply(r, pad[r[m[0].src&regMask]>>3&(padWords-1)])
+		s[1].apply(r, pad[r[s[1].src&regMask]>>3&(padWords-1)])
+		m[1].apply(r, pad[r[m[1].src&regMask]>>3&(padWords-1)])
+		s[2].apply(r, pad[r[s[2].src&regMask]>>3&(padWords-1)])
+		m[2].apply(r, pad[r[m[2].src&regMask]>>3&(padWords-1)])
+		if *left == 0 || first&loopBit != 0 {
+			break
+		}
+		*left--
+	}
+	s[3].apply(r, pad[r[s[3].src&regMask]>>3&(padWords-1)])
+}
+
+func (s *shiftSlot) apply(r *[regMask + 1]uint64, src uint64) {
+	a := r[s.dst&regMask]
+	sign := uint64(int64(a) >> 63)
+	in := a&s.rot | sign&s.sar
+	y := a>>(s.n&63) | in<<(-s.n&63)
+	r[s.dst&regMask] = (y ^ src&s.xor) + ((src^s.neg)-s.neg)&s.add
+}
+
+func (m *mulSlot) apply(r *[regMask + 1]uint64, src uint64) {
+	r[m.dst&regMask] = (((r[m.dst&regMask] | m.or) ^ m.xor) + m.ad) * src
+}
