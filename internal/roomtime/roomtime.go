@@ -1,0 +1,51 @@
+// Package roomtime is room time: the one clock that arrivals, commands and ticks are stamped with, and how wrong it may
+// be. It may ask the host's kernel for both, and nothing else.
+//
+// Everybody takes it as a plain function, func() (now, bound int64), in microseconds of UTC.
+package roomtime
+
+import (
+	"math"
+	"time"
+)
+
+// Unbounded is the error bound of a clock that nobody disciplines: beyond every limit.
+const Unbounded int64 = math.MaxInt64
+
+// DefaultLimit is the error bound, in microseconds, beyond which an edge is not ready and a leader does not tick.
+const DefaultLimit int64 = 250_000
+
+// Sources of a clock, for logs and dashboards.
+const (
+	SourceSingleHost     = "single-host"    // all roles share this clock, so it is right by definition
+	SourceKernel         = "kernel"         // the kernel's own estimate of a disciplined clock
+	SourceUnsynchronised = "unsynchronised" // the kernel says that nobody disciplines it
+	SourceUnknown        = "unknown"        // this system has no estimate
+)
+
+// Host is the clock of this host.
+type Host struct {
+	single bool
+	now    func() time.Time
+	kernel func() (bound int64, source string)
+}
+
+// New returns the host's clock. With single, all roles run on this host: its clock is the source itself, its bound 0.
+func New(single bool) *Host { return &Host{single: single, now: time.Now, kernel: kernelBound} }
+
+// Now is room time and its error bound in microseconds. It is never cached: one call costs a system call at most.
+func (h *Host) Now() (now, bound int64) {
+	if !h.single {
+		bound, _ = h.kernel()
+	}
+	return h.now().UnixMicro(), bound
+}
+
+// Source says what the bound rests on.
+func (h *Host) Source() string {
+	if h.single {
+		return SourceSingleHost
+	}
+	_, source := h.kernel()
+	return source
+}

@@ -1,0 +1,161 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"fairgate/internal/sale"
+)
+
+const refundColumns = `id, payment_id, booking_id, attempt_id, amount, currency, status, coalesce(provider, ''), cause`
+
+func scanRefund(row pgx.CollectableRow) (r Refund, err error) {
+	var attempt *sale.UUID
+	err = row.Scan(&r.ID, &r.Payment, &r.Booking, &attempt, &r.Amount, &r.Currency, &r.Status, &r.Provider, &r.Cause)
+	if attempt != nil {
+		r.Attempt = *attempt
+	}
+	return r, err
+}
+
+// RefundByCause locks and reads the refund that an outcome made due.
+func (m *Money) RefundByCause(ctx context.Context, cause string) (Refund, bool, error) {
+	rows, err := m.tx.Query(ctx, `SELECT `+refundColumns+` FROM refunds WHERE cause = $1 FOR UPDATE`, cause)
+	return one(rows, err, scanRefund)
+}
+
+// RefundByProvider locks and reads a refund by the provider's id.
+func (m *Money) RefundByProvider(ctx context.Context, id string) (Refund, bool, error) {
+	rows, err := m.tx.Query(ctx, `SELECT `+refundColumns+` FROM refunds WHERE provider = $1 FOR UPDATE`, id)
+	return one(rows, err, scanRefund)
+}
+
+// AddRefund makes a refund due; one of the same cause is left alone.
+func (m *Money) AddRefund(ctx context.Context, r Refund) (bool, error) {
+	var attempt *sale.UUID
+	if !r.Attempt.IsZero() {
+		attempt = &r.Attempt
+	}
+	tag, err := m.tx.Exec(ctx, `INSERT INTO refunds (id, payment_id, booking_id, attempt_id, amount, currency, status, cause)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (cause) DO NOTHING`,
+		r.ID, r.Payment, r.Booking, attempt, r.Amount, r.Currency, r.Status, r.Cause)
+	if err != nil {
+		return false, fmt.Errorf("adding a refund: %w", err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+// MoveRefund sets a refund's status and the provider's id.
+func (m *Money) MoveRefund(ctx context.Context, id sale.UUID, status, provider string, attempt sale.UUID) error {
+	_, err := m.tx.Exec(ctx, `UPDATE refunds SET status = $2, provider = coalesce(provider, nullif($3, '')),
+			attempt_id = coalesce(attempt_id, $4), updated_at = now() WHERE id = $1`, id, status, provider, attempt)
+	if err != nil {
+		return fmt.Errorf("moving a refund to %s: %w", status, err)
+	}
+	return nil
+}
+
+// SettleRefund sets the status of a refund for which the provider is not needed.
+func (m *Money) SettleRefund(ctx context.Context, id sale.UUID, status string) error {
+	if _, err := m.tx.Exec(ctx, `UPDATE refunds SET status = $2, updated_at = now() WHERE id = $1`, id, status); err != nil {
+		return fmt.Errorf("settling a refund: %w", err)
+	}
+	return nil
+}
+
+// RefundsOf sums a payment's refunds that are not cancelled: all of them, and those that the provider accepted.
+func (m *Money) RefundsOf(ctx context.Context, payment sale.UUID) (due, accepted int64, err error) {
+	err = m.tx.QueryRow(ctx, `SELECT coalesce(sum(amount), 0)::bigint,
+			coalesce(sum(amount) FILTER (WHERE status IN ('pending', 'succeeded')), 0)::bigint
+		FROM refunds WHERE payment_id = $1 AND status <> 'cancelled'`, payment).Scan(&due, &accepted)
+	if err != nil {
+		return 0, 0, fmt.Errorf("summing refunds: %w", err)
+	}
+	return due, accepted, nil
+}
+
+// Shares is what part of a booking's total is fees and tax, by its frozen lines; zero if its lines are not known here.
+func (m *Money) Shares(ctx context.Context, booking sale.UUID) (fees, tax int64, err error) {
+	err = m.tx.QueryRow(ctx, `SELECT coalesce(sum(fee * quantity), 0)::bigint, coalesce(sum(tax), 0)::bigint
+		FROM booking_lines WHERE booking_id = $1`, booking).Scan(&fees, &tax)
+	if err != nil {
+		return 0, 0, fmt.Errorf("reading a booking's lines: %w", err)
+	}
+	return fees, tax, nil
+}
+
+// ValidateTickets makes a booking's confirmed and frozen tickets scan: its money is taken.
+func (m *Money) ValidateTickets(ctx context.Context, booking sale.UUID) error {
+	_, err := m.tx.Exec(ctx, `UPDATE tickets SET status = 'valid' WHERE booking_id = $1 AND status IN ('confirmed', 'frozen')`, booking)
+	if err != nil {
+		return fmt.Errorf("making tickets valid: %w", err)
+	}
+	return nil
+}
+
+// Notify adds a notice for a user; one of the same cause is left alone. data must hold no secret.
+func (m *Money) Notify(ctx context.Context, n Notice) (fresh bool, err error) {
+	data, err := json.Marshal(n.Data)
+	if err != nil {
+		return false, fmt.Errorf("adding a notice: %w", err)
+	}
+	tag, err := m.tx.Exec(ctx, `INSERT INTO notifications (user_id, kind, event_id, booking_id, data, cause)
+		VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (cause) DO NOTHING`, n.User, n.Kind, n.Event, n.Booking, data, n.Cause)
+	if err != nil {
+		return false, fmt.Errorf("adding a notice: %w", err)
+	}
+	return tag.RowsAffected() == 1, nil
+}
+
+// Notice is a row of notifications, with what a mail about it needs.
+type Notice struct {
+	ID        int64
+	User      string
+	Kind      string
+	Event     int64
+	Booking   sale.UUID
+	Data      map[string]any
+	Cause     string
+	Mailed    bool
+	EventName string
+	EventZone string
+	Name      string // of the contact; all empty if there is none
+	Email     string
+	Locale    string
+}
+
+// Notice reads a notice by its id, or by its cause where the id is 0; ok is false if there is none.
+func (db *DB) Notice(ctx context.Context, id int64, cause string) (n Notice, ok bool, err error) {
+	var event *int64
+	var booking *sale.UUID
+	err = db.Write.QueryRow(ctx, `SELECT n.id, n.user_id, n.kind, n.event_id, n.booking_id, n.data, n.cause, n.mailed_at IS NOT NULL,
+			coalesce(e.name, ''), coalesce(e.zone, 'UTC'), coalesce(c.name, ''), coalesce(c.email, ''), coalesce(c.locale, 'en')
+		FROM notifications n LEFT JOIN events e ON e.id = n.event_id LEFT JOIN contacts c ON c.user_id = n.user_id
+		WHERE ($1::bigint <> 0 AND n.id = $1) OR ($1::bigint = 0 AND n.cause = $2)`, id, cause).
+		Scan(&n.ID, &n.User, &n.Kind, &event, &booking, &n.Data, &n.Cause, &n.Mailed, &n.EventName, &n.EventZone, &n.Name, &n.Email, &n.Locale)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return n, false, nil
+	}
+	if err != nil {
+		return n, false, fmt.Errorf("reading a notice: %w", err)
+	}
+	if event != nil {
+		n.Event = *event
+	}
+	if booking != nil {
+		n.Booking = *booking
+	}
+	return n, true, nil
+}
+
+// Mailed notes that a notice was sent by mail.
+func (m *Money) Mailed(ctx context.Context, id int64) error {
+	if _, err := m.tx.Exec(ctx, `UPDATE notifications SET mailed_at = now() WHERE id = $1 AND mailed_at IS NULL`, id); err != nil {
+		return fmt.Errorf("noting a sent mail: %w", err)
+	}
+	return nil
+}

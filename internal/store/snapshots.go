@@ -1,0 +1,191 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/klauspost/compress/zstd"
+
+	"fairgate/internal/wire"
+)
+
+const (
+	// SnapshotChunk is the size of a row of a snapshot's compressed bytes: larger values cost Postgres far more than
+	// their share.
+	SnapshotChunk = 1 << 20
+	// SnapshotsKept is how many counted snapshots of one name are kept.
+	SnapshotsKept = 3
+	// MaxSnapshot is the largest snapshot, uncompressed; a row that says more is damaged.
+	MaxSnapshot = 8 << 30
+)
+
+// ErrDamaged: the stored bytes are not those that were saved.
+var ErrDamaged = errors.New("snapshot is damaged")
+
+// Snapshot is what is known of a snapshot beside its bytes.
+type Snapshot struct {
+	ID         int64
+	Name       string   // "orders/0"
+	TopicID    [16]byte // of the input topic
+	NextOffset int64    // of the input topic: the first record that it has not seen
+	NextSeq    uint64   // of the first outcome after it
+	Hash       uint64   // running hash before that outcome
+	Chain      wire.Hash
+	Code       uint32 // code version that wrote it
+	Size       int64  // bytes, uncompressed
+	Digest     wire.Hash
+	TakenAt    time.Time
+}
+
+// SaveSnapshot stores data, in one transaction, as a snapshot that does not count yet, and returns s with its ID, Size,
+// Digest and TakenAt. A crash before CountSnapshot leaves rows that a later CountSnapshot removes.
+func (db *DB) SaveSnapshot(ctx context.Context, s Snapshot, data []byte) (Snapshot, error) {
+	packed, err := pack(data)
+	if err != nil {
+		return s, fmt.Errorf("saving snapshot %s: %w", s.Name, err)
+	}
+	s.Digest, s.Size = sha256.Sum256(data), int64(len(data))
+	err = pgx.BeginFunc(ctx, db.Write, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `INSERT INTO snapshots (name, topic_id, next_offset, next_seq, hash, chain, code, size, digest)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id, taken_at`,
+			s.Name, s.TopicID[:], s.NextOffset, int64(s.NextSeq), int64(s.Hash), s.Chain[:], int64(s.Code), s.Size, s.Digest[:]).
+			Scan(&s.ID, &s.TakenAt)
+		if err != nil {
+			return err
+		}
+		n := (len(packed) + SnapshotChunk - 1) / SnapshotChunk
+		_, err = tx.CopyFrom(ctx, pgx.Identifier{"snapshot_chunks"}, []string{"snapshot_id", "number", "data"},
+			pgx.CopyFromSlice(n, func(i int) ([]any, error) {
+				return []any{s.ID, i, packed[i*SnapshotChunk : min((i+1)*SnapshotChunk, len(packed))]}, nil
+			}))
+		return err
+	})
+	if err != nil {
+		return s, fmt.Errorf("saving snapshot %s: %w", s.Name, err)
+	}
+	return s, nil
+}
+
+// CountSnapshot lets a saved snapshot count, and removes those of its name beyond SnapshotsKept and those below it that
+// never came to count.
+func (db *DB) CountSnapshot(ctx context.Context, id int64) error {
+	err := pgx.BeginFunc(ctx, db.Write, func(tx pgx.Tx) error {
+		var name string
+		err := tx.QueryRow(ctx, `UPDATE snapshots SET counted = true WHERE id = $1 RETURNING name`, id).Scan(&name)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `DELETE FROM snapshots s WHERE name = $1 AND (
+				counted AND id NOT IN (SELECT id FROM snapshots WHERE name = $1 AND counted
+					ORDER BY next_offset DESC, id DESC LIMIT $2)
+				OR NOT counted AND taken_at < now() - interval '1 hour')`, name, SnapshotsKept)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("counting snapshot %d: %w", id, err)
+	}
+	return nil
+}
+
+// Snapshots lists those of a name that count, newest first, at most SnapshotsKept.
+func (db *DB) Snapshots(ctx context.Context, name string) ([]Snapshot, error) {
+	rows, err := db.Write.Query(ctx, `SELECT id, topic_id, next_offset, next_seq, hash, chain, code, size, digest, taken_at
+		FROM snapshots WHERE name = $1 AND counted ORDER BY next_offset DESC, id DESC LIMIT $2`, name, SnapshotsKept)
+	if err != nil {
+		return nil, fmt.Errorf("listing snapshots %s: %w", name, err)
+	}
+	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Snapshot, error) {
+		s := Snapshot{Name: name}
+		var topic, chain, digest []byte
+		var seq, hash, code int64
+		err := row.Scan(&s.ID, &topic, &s.NextOffset, &seq, &hash, &chain, &code, &s.Size, &digest, &s.TakenAt)
+		s.NextSeq, s.Hash, s.Code = uint64(seq), uint64(hash), uint32(code)
+		copy(s.TopicID[:], topic)
+		copy(s.Chain[:], chain)
+		copy(s.Digest[:], digest)
+		return s, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing snapshots %s: %w", name, err)
+	}
+	return list, nil
+}
+
+// NewestSnapshot is how long ago the newest snapshot of a name that counts was taken, by Postgres' clock, and its next
+// offset; ok is false when there is none.
+func (db *DB) NewestSnapshot(ctx context.Context, name string) (age time.Duration, next int64, ok bool, err error) {
+	var micros int64
+	err = db.Write.QueryRow(ctx, `SELECT (extract(epoch FROM clock_timestamp() - taken_at) * 1000000)::bigint, next_offset
+		FROM snapshots WHERE name = $1 AND counted ORDER BY next_offset DESC, id DESC LIMIT 1`, name).Scan(&micros, &next)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, 0, false, nil
+	}
+	if err != nil {
+		return 0, 0, false, fmt.Errorf("reading the newest snapshot of %s: %w", name, err)
+	}
+	return time.Duration(micros) * time.Microsecond, next, true, nil
+}
+
+// LoadSnapshot returns the bytes of a snapshot. ErrDamaged means that they are not those that were saved.
+func (db *DB) LoadSnapshot(ctx context.Context, s Snapshot) ([]byte, error) {
+	rows, err := db.Write.Query(ctx, `SELECT data FROM snapshot_chunks WHERE snapshot_id = $1 ORDER BY number`, s.ID)
+	if err != nil {
+		return nil, fmt.Errorf("loading snapshot %d of %s: %w", s.ID, s.Name, err)
+	}
+	var packed bytes.Buffer
+	var chunk []byte
+	_, err = pgx.ForEachRow(rows, []any{&chunk}, func() error {
+		packed.Write(chunk)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("loading snapshot %d of %s: %w", s.ID, s.Name, err)
+	}
+	data, err := unpack(&packed, s.Size)
+	if err == nil && sha256.Sum256(data) != s.Digest {
+		err = fmt.Errorf("%w: its digest differs", ErrDamaged)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("loading snapshot %d of %s: %w", s.ID, s.Name, err)
+	}
+	return data, nil
+}
+
+func pack(data []byte) ([]byte, error) {
+	if len(data) > MaxSnapshot {
+		return nil, fmt.Errorf("%d bytes are more than the most allowed, %d", len(data), int64(MaxSnapshot))
+	}
+	w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	return w.EncodeAll(data, nil), nil
+}
+
+// unpack reads no more than size bytes, so that damaged ones cannot fill the memory.
+func unpack(packed io.Reader, size int64) ([]byte, error) {
+	if size < 0 || size > MaxSnapshot {
+		return nil, fmt.Errorf("%w: %d bytes are no size", ErrDamaged, size)
+	}
+	r, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	data := bytes.NewBuffer(make([]byte, 0, min(size, 64<<20)))
+	n, err := io.Copy(data, io.LimitReader(r, size+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	case n != size:
+		return nil, fmt.Errorf("%w: it has not the %d bytes that were saved", ErrDamaged, size)
+	}
+	return data.Bytes(), nil
+}

@@ -1,0 +1,331 @@
+// Package processor runs what follows the log `orders`: the projector, which writes its outcomes to Postgres, and the
+// bridge, which tells the waiting rooms what is left. It may read the outcomes topic, write Postgres through
+// internal/store, and append to the log `queue`. Deciding is the stock machine's, in processor/stock.
+package processor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"fairgate/internal/eventlog"
+	"fairgate/internal/follow"
+	"fairgate/internal/store"
+	"fairgate/internal/wire"
+)
+
+const (
+	// defaultBatch is how many outcomes one transaction writes at most.
+	defaultBatch = 1_000
+	// maxBatch bounds the statements and the memory of one transaction.
+	maxBatch = 10_000
+	// Answers to commands are kept an hour longer than the engine remembers keyed commands.
+	answersKept = 25 * time.Hour
+	// pruneEvery is how much log time passes between two prunings; pruneLimit is how much one prunes.
+	pruneEvery = time.Minute
+	pruneLimit = 20_000
+	// Pauses between tries while the database is away.
+	backoffFirst = 50 * time.Millisecond
+	backoffLast  = 2 * time.Second
+	// complainEvery bounds how often trouble that lasts is logged.
+	complainEvery = 10 * time.Second
+)
+
+// ProjectorConfig shapes a projector; its zero value works.
+type ProjectorConfig struct {
+	Topic     string `yaml:"-"` // of outcomes; default wire.TopicOutcomes
+	Partition int32  `yaml:"-"`
+	Batch     int    `yaml:"batch" default:"1000" help:"most outcomes written to Postgres in one transaction"`
+}
+
+// Validate names the key that cannot work.
+func (c ProjectorConfig) Validate() error {
+	if c.Batch < 0 || c.Batch > maxBatch {
+		return fmt.Errorf("batch: must be between 1 and %d, is %d", maxBatch, c.Batch)
+	}
+	return nil
+}
+
+// Deps are what projectors and bridges use. Log and Metrics may be nil.
+type Deps struct {
+	Store   *store.DB
+	Events  *eventlog.Log
+	Log     *slog.Logger
+	Metrics *Metrics
+}
+
+// Metrics count what the followers of all partitions do. One value serves all of a process.
+type Metrics struct {
+	outcomes *prometheus.CounterVec
+	skipped  *prometheus.CounterVec
+	trouble  *prometheus.CounterVec
+	next     *prometheus.GaugeVec
+	logTime  *prometheus.GaugeVec
+	told     *prometheus.CounterVec
+}
+
+// NewMetrics registers fairgate_projection_{outcomes,skipped,retries}_total, _next_seq and _log_time_seconds, each by
+// projection and partition, and fairgate_bridge_records_total by kind.
+func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
+	labels := []string{"projection", "partition"}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	}
+	m := &Metrics{
+		outcomes: counter("fairgate_projection_outcomes_total", "Outcomes written.", labels...),
+		skipped:  counter("fairgate_projection_skipped_total", "Outcomes about events that have no row.", labels...),
+		trouble:  counter("fairgate_projection_retries_total", "Transactions that failed and were tried again.", labels...),
+		next:     gauge("fairgate_projection_next_seq", "Sequence number of the next outcome wanted."),
+		logTime:  gauge("fairgate_projection_log_time_seconds", "Log time of the newest tick written, in Unix time."),
+		told:     counter("fairgate_bridge_records_total", "Records appended to the log queue.", "kind"),
+	}
+	for _, c := range []prometheus.Collector{m.outcomes, m.skipped, m.trouble, m.next, m.logTime, m.told} {
+		if err := r.Register(c); err != nil {
+			return nil, fmt.Errorf("processor metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// Projector writes one partition's outcomes to Postgres: bookings, lines, tickets, answers, stock, payments' states,
+// notices and obligations, in one transaction with its position. Two of them on one partition do no harm: whoever finds
+// that the position moved reads it again.
+type Projector struct {
+	cfg ProjectorConfig
+	follower
+	at      store.Projected
+	pruned  int64
+	unknown map[int64]bool // warned about already
+	known   map[int64]bool // have a row
+}
+
+// follower is what projector and bridge share.
+type follower struct {
+	name      string
+	partition int32
+	deps      Deps
+	labels    []string
+	silent    time.Time // until when trouble is not logged again
+}
+
+func newFollower(name string, partition int32, deps Deps) (follower, error) {
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.Metrics == nil {
+		m, err := NewMetrics(prometheus.NewRegistry())
+		if err != nil {
+			return follower{}, err
+		}
+		deps.Metrics = m
+	}
+	return follower{name: name, partition: partition, deps: deps, labels: []string{name, fmt.Sprint(partition)}}, nil
+}
+
+// maxKnown bounds what a projector remembers of events; beyond it it asks the database again.
+const maxKnown = 100_000
+
+// NewProjector prepares a projector of one partition.
+func NewProjector(cfg ProjectorConfig, deps Deps) (*Projector, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("projector: %w", err)
+	}
+	if cfg.Batch == 0 {
+		cfg.Batch = defaultBatch
+	}
+	if cfg.Topic == "" {
+		cfg.Topic = wire.TopicOutcomes
+	}
+	f, err := newFollower(store.ProjectionBookings, cfg.Partition, deps)
+	if err != nil {
+		return nil, err
+	}
+	return &Projector{cfg: cfg, follower: f, known: map[int64]bool{}, unknown: map[int64]bool{}}, nil
+}
+
+// Run projects until ctx ends (nil) or the outcomes cannot be trusted: a gap or a wrong hash (follow.ErrGap, ErrHash)
+// stops it rather than let it guess. While Postgres is away it waits.
+func (p *Projector) Run(ctx context.Context) error {
+	for {
+		err := p.retry(ctx, func() (err error) {
+			p.at, err = p.deps.Store.Projected(ctx, p.name, p.partition)
+			return err
+		})
+		if err == nil {
+			err = follow.Run(ctx, follow.Config{
+				Topic: p.cfg.Topic, Partition: p.partition, From: positionOf(p.at), MaxBatch: p.cfg.Batch,
+			}, follow.Deps{Events: p.deps.Events}, p.write)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, store.ErrProjectionMoved):
+			// The database was rolled back, or another projector was faster: go on from what it knows. The pause keeps
+			// two of them from chasing each other.
+			p.deps.Log.WarnContext(ctx, "projection moved, reading its position again", "projection", p.name, "partition", p.partition)
+			pause(ctx, backoffLast/4)
+		default:
+			return fmt.Errorf("projecting orders/%d: %w", p.partition, err)
+		}
+	}
+}
+
+func positionOf(at store.Projected) follow.Position {
+	return follow.Position{Offset: at.NextOffset, Seq: at.NextSeq, Hash: at.Hash}
+}
+
+// write makes one transaction of a batch. A crash before its commit leaves no trace; after it the position has moved,
+// and the batch is not read again. A commit whose answer is lost is tried again, and found to have moved.
+func (p *Projector) write(ctx context.Context, batch []wire.Outcome, next follow.Position) error {
+	to, err := advance(p.at, batch)
+	if err != nil {
+		return err
+	}
+	to.NextSeq, to.NextOffset, to.Hash = next.Seq, next.Offset, next.Hash
+	prune := to.LogTime-p.pruned >= pruneEvery.Microseconds()
+	skipped := 0
+	err = p.retry(ctx, func() error {
+		return p.deps.Store.Project(ctx, p.name, p.partition, p.at, to, func(ctx context.Context, rows *store.Projection) error {
+			if err := p.lookUp(ctx, rows, batch); err != nil {
+				return err
+			}
+			w := writer{rows: rows, outage: p.at.Outage}
+			skipped = 0
+			for i := range batch {
+				if !p.mine(&batch[i]) {
+					skipped++
+					continue
+				}
+				if err := w.outcome(&batch[i]); err != nil {
+					return err
+				}
+			}
+			w.flush()
+			if prune {
+				rows.ForgetAnswers(time.UnixMicro(to.LogTime).Add(-answersKept), pruneLimit)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	p.at = to
+	if prune {
+		p.pruned = to.LogTime
+	}
+	p.count(len(batch), skipped)
+	return nil
+}
+
+func (p *Projector) count(written, skipped int) {
+	m := p.deps.Metrics
+	m.outcomes.WithLabelValues(p.labels...).Add(float64(written - skipped))
+	m.skipped.WithLabelValues(p.labels...).Add(float64(skipped))
+	m.next.WithLabelValues(p.labels...).Set(float64(p.at.NextSeq))
+	m.logTime.WithLabelValues(p.labels...).Set(float64(p.at.LogTime) / 1e6)
+}
+
+// advance computes the log time, outage and chain after a batch.
+func advance(at store.Projected, batch []wire.Outcome) (store.Projected, error) {
+	for i := range batch {
+		if batch[i].Kind != wire.KindTicked {
+			continue
+		}
+		var t wire.Ticked
+		if err := batch[i].DecodeInto(&t); err != nil {
+			return at, fmt.Errorf("outcome %d: %w", batch[i].Seq, err)
+		}
+		at.LogTime, at.Outage, at.Chain = t.Now, t.Outage, t.Chain[:]
+	}
+	return at, nil
+}
+
+// lookUp learns which of a batch's events have a row. An event is looked for again in every batch until it is found.
+func (p *Projector) lookUp(ctx context.Context, rows *store.Projection, batch []wire.Outcome) error {
+	var ask []int64
+	for i := range batch {
+		if id := batch[i].Object; id != 0 && !p.known[id] {
+			ask = append(ask, id)
+		}
+	}
+	if len(ask) == 0 {
+		return nil
+	}
+	found, err := rows.KnownEvents(ctx, ask)
+	if err != nil {
+		return err
+	}
+	if len(p.known) > maxKnown {
+		clear(p.known)
+	}
+	if len(p.unknown) > maxKnown {
+		clear(p.unknown)
+	}
+	for _, id := range ask {
+		switch {
+		case found[id]:
+			p.known[id] = true
+		case !p.unknown[id]:
+			p.unknown[id] = true
+			p.deps.Log.WarnContext(ctx, "outcomes of an event without a row are skipped", "event", id, "partition", p.partition)
+		}
+	}
+	return nil
+}
+
+// mine says whether an outcome can be written: it is about the whole partition, or its event has a row. The answer to a
+// command is kept even if the event is unknown: that is the answer.
+func (p *Projector) mine(o *wire.Outcome) bool {
+	return o.Object == 0 || p.known[o.Object] || o.Kind == wire.KindRefused || o.Kind == wire.KindRejected
+}
+
+// retry calls f until it succeeds, fails for good, or ctx ends.
+func (f *follower) retry(ctx context.Context, do func() error) error {
+	for wait := backoffFirst; ; wait = min(2*wait, backoffLast) {
+		err := do()
+		if err == nil || !transient(err) || ctx.Err() != nil {
+			return err
+		}
+		f.deps.Metrics.trouble.WithLabelValues(f.labels...).Inc()
+		if now := time.Now(); now.After(f.silent) {
+			f.silent = now.Add(complainEvery)
+			f.deps.Log.WarnContext(ctx, "the projection waits and tries again",
+				"projection", f.name, "partition", f.partition, "error", err)
+		}
+		pause(ctx, wait)
+	}
+}
+
+// transient errors go away by themselves: everything but a moved position and what Postgres says about our own
+// statements and values (SQLSTATE classes 22, 23 and 42).
+func transient(err error) bool {
+	if errors.Is(err, store.ErrProjectionMoved) || errors.Is(err, errOutcome) {
+		return false
+	}
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && len(pg.Code) == 5 {
+		switch pg.Code[:2] {
+		case "22", "23", "42":
+			return false
+		}
+	}
+	return true
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
