@@ -44,6 +44,7 @@ type Lease struct {
 	url     *pgx.ConnConfig
 	conn    *pgx.Conn // nil while the database is away
 	epoch   uint64
+	over    bool // released or abandoned
 }
 
 // leaseRow is the row as a candidate saw it.
@@ -207,6 +208,9 @@ func (l *Lease) Renew(ctx context.Context, epoch uint64) error {
 }
 
 func (l *Lease) renew(ctx context.Context, epoch uint64) error {
+	if l.over {
+		return ErrLeaseLost
+	}
 	fresh := l.conn == nil || l.conn.IsClosed()
 	if fresh {
 		if err := l.connect(ctx); err != nil {
@@ -234,7 +238,7 @@ func (l *Lease) renew(ctx context.Context, epoch uint64) error {
 // Release gives the lease back, so that a candidate takes it within milliseconds. Without a working connection the lease
 // ends by itself after its TTL.
 func (l *Lease) Release(ctx context.Context) error {
-	defer l.close()
+	defer l.Abandon()
 	if l.conn == nil || l.conn.IsClosed() {
 		return nil
 	}
@@ -246,8 +250,11 @@ func (l *Lease) Release(ctx context.Context) error {
 	return nil
 }
 
-// Abandon closes the connection and leaves the row as it is.
-func (l *Lease) Abandon() { l.close() }
+// Abandon closes the connection and leaves the row as it is. A later Renew finds the lease lost.
+func (l *Lease) Abandon() {
+	l.over = true
+	l.close()
+}
 
 func (l *Lease) connect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)

@@ -105,12 +105,23 @@ func TestLease_HolderThatDiesIsReplacedInMilliseconds(t *testing.T) {
 	won := contendLater(t, db, 2)
 	waitBlocked(t, db)
 	began := time.Now()
-	first.Abandon()
+	first.close()
 	if second := <-won; second == nil || time.Since(began) > ttl/2 {
 		t.Fatalf("%v after %s", second, time.Since(began))
 	}
 	if err := first.Renew(t.Context(), 1); !errors.Is(err, ErrLeaseLost) {
 		t.Fatalf("the old holder's renewal: %v", err)
+	}
+}
+
+func TestLease_OnceGivenUpItIsNotRenewed(t *testing.T) {
+	db := open(t)
+	for _, end := range []func(*Lease){(*Lease).Abandon, func(l *Lease) { _ = l.Release(t.Context()) }} {
+		l := win(t, db, 1)
+		end(l)
+		if err := l.Renew(t.Context(), 9); !errors.Is(err, ErrLeaseLost) || l.conn != nil {
+			t.Fatalf("renewed: %v", err)
+		}
 	}
 }
 

@@ -44,8 +44,9 @@ type LaneDocument struct {
 	Table     []RankRow `json:"table"`       // ascending; exact for the next few hundred, then log-spaced
 }
 
-// RankRow says how many people of the lane stand between InvitedTo and Key (Key itself not counted). In JSON it is an
-// array of two: ["01…", 17].
+// RankRow says how many people of the lane stand between InvitedTo and Key (Key itself not counted). Key is the text of
+// an OrderKey or the beginning of one, as long as it takes to sort after the place before it. In JSON the row is an array
+// of two: ["01…", 17].
 type RankRow struct {
 	Key    string
 	Before uint32
@@ -59,23 +60,20 @@ func (r *RankRow) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &[2]any{&r.Key, &r.Before})
 }
 
-// Position is how many people stand before a key in a lane, by its table: exact between rows that are neighbours, else
-// a number between low and high. Zero means the place is invited.
+// Position is which place of the lane a key is, 1 for the next to be invited, by the table: exact between neighbouring
+// rows, else a number from low to high. Zero means that the place is invited.
 func (l *LaneDocument) Position(key string) (low, high uint32) {
 	if key <= l.InvitedTo {
 		return 0, 0
 	}
-	low, high = 0, l.Waiting
+	low, high = 1, max(1, l.Waiting)
 	for _, row := range l.Table {
-		if row.Key == key {
-			return row.Before + 1, row.Before + 1
-		}
 		if row.Key > key {
-			return low, min(high, row.Before+1)
+			return low, max(low, row.Before)
 		}
 		low = row.Before + 1
 	}
-	return low, max(high, low)
+	return low, max(low, high)
 }
 
 // PassClaims are the claims of an admission pass besides the registered ones (RFC 7519): iss "fairgate", aud

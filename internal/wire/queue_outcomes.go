@@ -258,6 +258,7 @@ type PassReturned struct {
 	Pass    ID
 	Issued  int64
 	Expires int64
+	Lane    Lane
 }
 
 // Kind is KindPassReturned.
@@ -268,6 +269,7 @@ func (p *PassReturned) fields(c *coder) {
 	c.id(&p.Pass)
 	c.i64(&p.Issued)
 	c.i64(&p.Expires)
+	c.u8((*uint8)(&p.Lane))
 }
 
 // SlotLapsed takes back a slot that was not claimed in time. The place may ask again within the grace.

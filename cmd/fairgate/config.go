@@ -1,0 +1,123 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"fairgate/admin"
+	"fairgate/booking"
+	"fairgate/botguard"
+	"fairgate/internal/conf"
+	"fairgate/internal/engine"
+	"fairgate/internal/eventlog"
+	"fairgate/internal/payment"
+	"fairgate/internal/run"
+	"fairgate/internal/store"
+	"fairgate/internal/web"
+	"fairgate/scaler"
+	"fairgate/waitingroom"
+	"fairgate/workers"
+)
+
+// Config is everything that can be configured, one section per component. A role reads the sections that it uses and
+// validates them all, so that one file serves every role.
+type Config struct {
+	Log      run.LogConfig        `yaml:"log"`
+	Ops      run.OpsConfig        `yaml:"ops"`
+	Shutdown run.GroupConfig      `yaml:"shutdown"`
+	HTTP     web.Config           `yaml:"http"`
+	Clock    ClockConfig          `yaml:"clock"`
+	Kafka    KafkaConfig          `yaml:"kafka"`
+	Postgres store.Config         `yaml:"postgres"`
+	Redis    RedisConfig          `yaml:"redis"`
+	Keys     KeysConfig           `yaml:"keys"`
+	Stripe   payment.StripeConfig `yaml:"stripe"`
+
+	Waitingroom waitingroom.Config `yaml:"waitingroom"`
+	Botguard    botguard.Config    `yaml:"botguard"`
+	Booking     booking.Config     `yaml:"booking"`
+	Payment     payment.Config     `yaml:"payment"`
+	Processor   ProcessorConfig    `yaml:"processor"`
+	Workers     workers.Config     `yaml:"workers"`
+	Admin       admin.Config       `yaml:"admin"`
+	Scaler      scaler.Config      `yaml:"scaler"`
+}
+
+// ClockConfig says what room time rests on.
+type ClockConfig struct {
+	SingleHost bool `yaml:"singleHost" default:"false" help:"all roles run on this host, so its clock is room time by definition and its error bound is 0"`
+}
+
+// KafkaConfig says where the log is and how it is cut. The number of partitions is fixed when the topics are made.
+type KafkaConfig struct {
+	Brokers          []string    `yaml:"brokers" help:"bootstrap addresses (host:port)"`
+	Replication      int         `yaml:"replication" default:"3" help:"replication factor of the topics; 1 only on one machine"`
+	MinInSync        int         `yaml:"minInSync" default:"2" help:"min.insync.replicas of the topics"`
+	QueuePartitions  int         `yaml:"queuePartitions" default:"1" help:"partitions of the log of waiting rooms"`
+	OrdersPartitions int         `yaml:"ordersPartitions" default:"1" help:"partitions of the log of orders"`
+	TopicPrefix      string      `yaml:"topicPrefix" help:"put before every topic's name"`
+	TLS              bool        `yaml:"tls" default:"false" help:"encrypt connections"`
+	TLSCAFile        string      `yaml:"tlsCAFile" help:"certificates (PEM) to trust instead of the system's"`
+	SASLMechanism    string      `yaml:"saslMechanism" help:"plain, scram-sha-256 or scram-sha-512"`
+	SASLUser         string      `yaml:"saslUser" help:"user name; empty for no authentication"`
+	SASLPassword     conf.Secret `yaml:"saslPassword" help:"the user's password"`
+}
+
+// Validate names the key that cannot work.
+func (c KafkaConfig) Validate() error {
+	if len(c.Brokers) == 0 {
+		return errors.New("brokers: expected at least one host:port")
+	}
+	for key, n := range map[string]int{"queuePartitions": c.QueuePartitions, "ordersPartitions": c.OrdersPartitions} {
+		if n < 1 || n > eventlog.MaxPartitions {
+			return fmt.Errorf("%s: expected 1 to %d", key, eventlog.MaxPartitions)
+		}
+	}
+	return c.client("check").Validate()
+}
+
+func (c KafkaConfig) client(id string) eventlog.Config {
+	return eventlog.Config{
+		Brokers: c.Brokers, ClientID: "fairgate-" + id, Replication: c.Replication, MinInSync: c.MinInSync,
+		TLS: c.TLS, TLSCAFile: c.TLSCAFile, SASLMechanism: c.SASLMechanism, SASLUser: c.SASLUser,
+		SASLPassword: c.SASLPassword.Reveal(),
+	}
+}
+
+// RedisConfig says where Redis is. It holds no fact: limits, caches and the task queues' carriers.
+type RedisConfig struct {
+	URL conf.Secret `yaml:"url" help:"redis://user:password@host:port/0; several host:port behind it for Cluster or Sentinel"`
+}
+
+// Validate names the key that cannot work.
+func (c RedisConfig) Validate() error {
+	if _, err := c.options(); err != nil {
+		return errors.New("url: expected redis://user:password@host:port/0")
+	}
+	return nil
+}
+
+// KeysConfig is what signs places in line and admission passes: one key a line, "ID NOTBEFORE NOTAFTER SECRET", as
+// `fairgate keys new` writes them. Every edge has the same.
+type KeysConfig struct {
+	Places conf.Secret `yaml:"places" help:"keys of challenges and queue tokens, one a line; make them with: fairgate keys new"`
+	Passes conf.Secret `yaml:"passes" help:"keys of admission passes, one a line; make them with: fairgate keys new"`
+}
+
+// ProcessorConfig tunes the engines.
+type ProcessorConfig struct {
+	Engine engine.Tuning `yaml:"engine"`
+	Batch  int           `yaml:"batch" default:"1000" help:"most outcomes that the projector writes in one transaction"`
+}
+
+// Validate names the key that cannot work.
+func (c ProcessorConfig) Validate() error {
+	if c.Batch < 0 || c.Batch > 10_000 {
+		return errors.New("batch: expected 1 to 10000")
+	}
+	return nil
+}
+
+// migrateTimeout bounds waiting for the database and the brokers at start; an orchestrator restarts what gives up.
+const startTimeout = 60 * time.Second

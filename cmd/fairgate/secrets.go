@@ -1,0 +1,77 @@
+package main
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// secrets are what the demo makes at its first start and keeps in its folder, readable by its user alone. Nothing else
+// in Fairgate has a secret that nobody set.
+type secrets struct {
+	Places      string `yaml:"places"`
+	Passes      string `yaml:"passes"`
+	Network     string `yaml:"network"`
+	Guest       string `yaml:"guest"`
+	StripeKey   string `yaml:"stripeKey"`
+	Publishable string `yaml:"publishable"`
+	Webhook     string `yaml:"webhook"`
+	Password    string `yaml:"password"` // of the dashboard's user
+}
+
+// loadSecrets reads the folder's secrets, or makes them. A crash before the rename leaves none, and the next start makes
+// others: nothing was signed with the lost ones.
+func loadSecrets(dir string) (secrets, error) {
+	path := filepath.Join(dir, "secrets.yaml")
+	var s secrets
+	b, err := os.ReadFile(path)
+	if err == nil {
+		if err := yaml.Unmarshal(b, &s); err != nil {
+			return s, fmt.Errorf("%s is damaged: move it away, and the demo makes new secrets", path)
+		}
+		return s, nil
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return s, err
+	}
+	if s, err = newSecrets(); err != nil {
+		return s, err
+	}
+	if b, err = yaml.Marshal(s); err != nil {
+		return s, err
+	}
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, b, 0o600); err != nil {
+		return s, err
+	}
+	return s, os.Rename(tmp, path)
+}
+
+func newSecrets() (s secrets, err error) {
+	if s.Places, err = newKey(1, 0); err != nil {
+		return s, err
+	}
+	if s.Passes, err = newKey(1, 0); err != nil {
+		return s, err
+	}
+	for _, v := range []struct {
+		to     *string
+		prefix string
+		bytes  int
+	}{
+		{&s.Network, "", 32}, {&s.Guest, "", 32}, {&s.StripeKey, "sk_test_", 16}, {&s.Publishable, "pk_test_", 16},
+		{&s.Webhook, "whsec_", 24}, {&s.Password, "", 6},
+	} {
+		b := make([]byte, v.bytes)
+		if _, err := rand.Read(b); err != nil {
+			return s, err
+		}
+		*v.to = v.prefix + hex.EncodeToString(b)
+	}
+	return s, nil
+}
