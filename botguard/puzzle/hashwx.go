@@ -102,18 +102,19 @@ func (h *HashWX) Verify(seed [32]byte, p Params, solution []byte) error {
 
 // Solve interprets the functions one after the other, as the verifier does: about half a million hashes a second.
 func (h *HashWX) Solve(seed [32]byte, p Params, stop func() bool) ([]byte, error) {
+	return solveAll(h, seed, p, stop)
+}
+
+// SolveOne finds one sub-puzzle's nonce.
+func (h *HashWX) SolveOne(seed [32]byte, p Params, sub int, stop func() bool) ([]byte, error) {
 	if err := h.Check(p); err != nil {
 		return nil, err
 	}
-	out := make([]byte, 0, p.Size())
-	for j := range uint32(p.SubPuzzles) {
-		n, err := h.search(&seed, p, j, stop)
-		if err != nil {
-			return nil, err
-		}
-		out = binary.LittleEndian.AppendUint64(out, n)
+	n, err := h.search(&seed, p, uint32(sub), stop)
+	if err != nil {
+		return nil, err
 	}
-	return out, nil
+	return binary.LittleEndian.AppendUint64(nil, n), nil
 }
 
 func (h *HashWX) search(seed *[32]byte, p Params, sub uint32, stop func() bool) (uint64, error) {

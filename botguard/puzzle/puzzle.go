@@ -84,6 +84,8 @@ type Algorithm interface {
 	// Solve finds the smallest solution. stop (may be nil) is asked every thousand hashes or so; true ends the search
 	// with ErrStopped.
 	Solve(seed [32]byte, p Params, stop func() bool) ([]byte, error)
+	// SolveOne finds the NonceSize bytes of one sub-puzzle, so that a device can spread a puzzle over its cores.
+	SolveOne(seed [32]byte, p Params, sub int, stop func() bool) ([]byte, error)
 }
 
 // Set is the algorithms that a server knows. The zero value knows none.
@@ -164,3 +166,19 @@ func nonceAt(solution []byte, sub int) uint64 {
 }
 
 func unsolved(sub int) error { return fmt.Errorf("%w: sub-puzzle %d", ErrUnsolved, sub) }
+
+// solveAll solves a puzzle's sub-puzzles one after the other.
+func solveAll(a Algorithm, seed [32]byte, p Params, stop func() bool) ([]byte, error) {
+	if err := a.Check(p); err != nil {
+		return nil, err
+	}
+	out := make([]byte, 0, p.Size())
+	for j := range int(p.SubPuzzles) {
+		nonce, err := a.SolveOne(seed, p, j, stop)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, nonce...)
+	}
+	return out, nil
+}

@@ -46,26 +46,24 @@ func (a SHA256) Verify(seed [32]byte, p Params, solution []byte) error {
 
 // Solve tries the nonces from 0 upwards.
 func (a SHA256) Solve(seed [32]byte, p Params, stop func() bool) ([]byte, error) {
+	return solveAll(a, seed, p, stop)
+}
+
+// SolveOne finds one sub-puzzle's nonce.
+func (a SHA256) SolveOne(seed [32]byte, p Params, sub int, stop func() bool) ([]byte, error) {
 	if err := a.Check(p); err != nil {
 		return nil, err
 	}
-	target, out := p.Target(), make([]byte, 0, p.Size())
-	for j := range uint32(p.SubPuzzles) {
-		n, ok := uint64(0), false
-		for ; n < maxNonce; n++ {
-			if n%stopEvery == 0 && stop != nil && stop() {
-				return nil, ErrStopped
-			}
-			if ok = sha256Hash(&seed, j, n) < target; ok {
-				break
-			}
+	target := p.Target()
+	for n := uint64(0); n < maxNonce; n++ {
+		if n%stopEvery == 0 && stop != nil && stop() {
+			return nil, ErrStopped
 		}
-		if !ok {
-			return nil, unsolved(int(j))
+		if sha256Hash(&seed, uint32(sub), n) < target {
+			return binary.LittleEndian.AppendUint64(nil, n), nil
 		}
-		out = binary.LittleEndian.AppendUint64(out, n)
 	}
-	return out, nil
+	return nil, unsolved(sub)
 }
 
 func sha256Hash(seed *[32]byte, sub uint32, nonce uint64) uint64 {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"fairgate/admin"
-	"fairgate/botguard/puzzle"
 	"fairgate/internal/crowd"
 	"fairgate/internal/run"
 	"fairgate/internal/wire"
@@ -140,15 +139,6 @@ func (c demoCommand) open(ctx context.Context, s *stack, out io.Writer) error {
 		SharedDocument: true,
 	}, crowd.Deps{Solve: solve, Log: slog.New(slog.DiscardHandler)})
 	return err
-}
-
-// solve is how a simulated fan's device works: it finds the nonce of one sub-puzzle.
-func solve(algorithm string, seed [32]byte, sub int, k, difficulty uint32) ([]byte, error) {
-	set, err := puzzle.NewSet(puzzle.SHA256{}, puzzle.NewHashWX())
-	if err != nil {
-		return nil, err
-	}
-	return solveOne(set, algorithm, seed, sub, k, difficulty)
 }
 
 // scratch makes a folder for a rehearsal and returns what removes it. It is below the system's temporary folder, where

@@ -188,7 +188,7 @@ func fillPayments(f *crowd.Facts, rows []store.PaymentState, intents map[string]
 			switch i := intents[id]; i.Status {
 			case "succeeded":
 				p.Captures++
-				captured += i.AmountReceived
+				captured += i.Received
 			case "requires_capture":
 				p.Voided = false
 			}

@@ -81,6 +81,7 @@ func realMain(args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.BindTo(stdout, (*io.Writer)(nil))
+	parsed.BindTo(os.Stdin, (*io.Reader)(nil))
 	parsed.Bind(roleName(strings.Fields(parsed.Command())[0]))
 	if err := parsed.Run(); err != nil {
 		fmt.Fprintln(stderr, "fairgate:", err)

@@ -1,0 +1,42 @@
+# Everything a newcomer types. Each target sets up what it needs on Debian with Go installed.
+SHELL := /bin/bash
+GO ?= go
+ONLY ?= .
+DURATION ?= 1h
+
+.PHONY: demo test build check bench kafka test-kafka rehearse kill-test clean
+
+demo: ## a whole on-sale on this machine, until Ctrl-C
+	@scripts/setup.sh demo
+	@$(GO) build -o bin/fairgate ./cmd/fairgate
+	@exec bin/fairgate demo --data .data
+
+test: ## every test, against real Postgres, Redis and a real browser
+	@scripts/setup.sh demo test
+	$(GO) test ./...
+
+build:
+	$(GO) build -o bin/fairgate ./cmd/fairgate
+
+check: ## what CI checks besides the tests
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-clean:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+
+rehearse: build ## a whole sale in two minutes, verified; prints one JSON object
+	@scripts/setup.sh demo
+	bin/fairgate demo --rehearse 2000 --json
+
+kafka: ## three Apache Kafka brokers on loopback
+	@scripts/setup.sh kafka
+	@scripts/kafka.sh fetch
+	@scripts/kafka.sh start 3 .tools/kafka-run
+
+kill-test: build ## SIGKILL the stack twenty times in one rehearsal
+	@scripts/setup.sh demo
+	FAIRGATE_TEST_KILL=20 $(GO) test -count=1 -timeout 20m -run TestKill ./cmd/fairgate
+
+bench: ## benchmarks as lines "bench NAME VALUE UNIT" and "ratio NAME VALUE"; ONLY=prefix runs some
+	@ONLY='$(ONLY)' scripts/bench.sh
+
+clean:
+	rm -rf bin .data screenshots

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"fairgate/admin"
+	"fairgate/internal/conf"
+	"fairgate/internal/store"
+	"fairgate/internal/wire"
+)
+
+// addAdmin puts the dashboard on a listener of its own: asynqmon behind its login is a net/http handler.
+func (a *assembly) addAdmin() error {
+	d, err := admin.New(a.cfg.Admin, admin.Deps{
+		Store: a.db, Redis: sharedRedis{a.redis}, Commands: a.commander(), Events: a.events,
+		DocumentsTopic: a.topic(wire.TopicQueueDocuments), Partitions: a.cfg.Kafka.QueuePartitions,
+		Log: a.log, Metrics: a.registry,
+	})
+	if err != nil {
+		return err
+	}
+	a.part("admin", d.Run)
+	a.ready.Add("admin", d.Ready)
+	a.listenHTTP("admin", a.cfg.Admin.Address, "admin.address", d.Handler())
+	return nil
+}
+
+// sharedRedis lets asynqmon use the process's connections.
+type sharedRedis struct{ redis.UniversalClient }
+
+// MakeRedisClient returns the client.
+func (s sharedRedis) MakeRedisClient() any { return s.UniversalClient }
+
+var _ asynq.RedisConnOpt = sharedRedis{}
+
+// adminUserCommand adds a user of the dashboard.
+type adminUserCommand struct {
+	Add addUserCommand `cmd:"" help:"Add a user, or set their password. The password is read from standard input."`
+}
+
+type addUserCommand struct {
+	configFlags
+	Email string `arg:"" help:"Who logs in."`
+	Role  string `help:"organiser or operator." enum:"organiser,operator" default:"organiser"`
+}
+
+// Run reads the password and writes the user.
+func (c addUserCommand) Run(ctx context.Context, in io.Reader, out io.Writer) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	const longest = 1024
+	b, err := io.ReadAll(io.LimitReader(in, longest))
+	if err != nil {
+		return err
+	}
+	password := trimLine(b)
+	db, err := store.New(ctx, cfg.Postgres)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if err := admin.AddUser(ctx, db, c.Email, password, c.Role); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%s may log in\n", c.Email)
+	return err
+}
+
+func trimLine(b []byte) string {
+	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == '\r') {
+		b = b[:len(b)-1]
+	}
+	return string(conf.Secret(b).Reveal())
+}

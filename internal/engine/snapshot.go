@@ -1,0 +1,175 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"fairgate/internal/eventlog"
+	"fairgate/internal/store"
+)
+
+// readBackWithin is how long a snapshot waits for its outcomes to be read back before it is given up.
+const readBackWithin = time.Minute
+
+// bootAgain is the pause before the snapshots are asked for again.
+const bootAgain = 500 * time.Millisecond
+
+// boot returns the state to begin with: that of the newest snapshot that fits, or the one before the first record. It
+// waits for brokers and database until ctx ends.
+func (r *Runner) boot(ctx context.Context) (*Core, [16]byte, error) {
+	topic, err := r.deps.Events.TopicID(ctx, r.cfg.Input)
+	if err != nil {
+		return nil, topic, err
+	}
+	for {
+		core, err := r.restore(ctx, topic)
+		if err == nil || errors.Is(err, eventlog.ErrRecreated) {
+			return core, topic, err
+		}
+		r.log.Warn("reading snapshots failed, trying again", slog.Any("error", err))
+		if !pause(ctx, bootAgain) {
+			return nil, topic, ctx.Err()
+		}
+	}
+}
+
+func (r *Runner) restore(ctx context.Context, topic [16]byte) (*Core, error) {
+	list, err := r.deps.Snapshots.Snapshots(ctx, r.cfg.Name)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range list {
+		if s.TopicID != topic {
+			return nil, fmt.Errorf("%w: snapshot %d is of topic %s with id %x, which has id %x now: restore the topic's data, or "+
+				"delete the snapshots of %s, its outcomes and its projections and start over",
+				eventlog.ErrRecreated, s.ID, r.cfg.Input, s.TopicID, topic, s.Name)
+		}
+		core, err := r.open(ctx, s)
+		if err == nil {
+			r.log.Info("snapshot restored", slog.Int64("snapshot", s.ID), slog.Int64("offset", s.NextOffset), slog.Int64("bytes", s.Size))
+			return core, nil
+		}
+		if !errors.Is(err, errUnfit) {
+			return nil, err
+		}
+		r.log.Warn("snapshot does not fit, trying the one before", slog.Int64("snapshot", s.ID), slog.Any("error", err))
+	}
+	if len(list) > 0 {
+		r.log.Warn("no snapshot fits, replaying the log from its beginning")
+	}
+	return NewCore(r.deps.Machine(), r.cfg.Partition), nil
+}
+
+// errUnfit: this snapshot cannot be used; an older one, or the log itself, can.
+var errUnfit = errors.New("snapshot does not fit")
+
+func (r *Runner) open(ctx context.Context, s store.Snapshot) (*Core, error) {
+	core := NewCore(r.deps.Machine(), r.cfg.Partition)
+	if s.Code != core.Code() {
+		return nil, fmt.Errorf("%w: %w: %d, this program's is %d", errUnfit, ErrCode, s.Code, core.Code())
+	}
+	data, err := r.deps.Snapshots.LoadSnapshot(ctx, s)
+	if errors.Is(err, store.ErrDamaged) {
+		return nil, fmt.Errorf("%w: %w", errUnfit, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := core.Restore(data); err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnfit, err)
+	}
+	if core.Next() != s.NextOffset || core.Seq()+1 != s.NextSeq || core.Hash() != s.Hash || core.Chain() != s.Chain {
+		return nil, fmt.Errorf("%w: %w: its bytes are of offset %d", errUnfit, ErrState, core.Next())
+	}
+	return core, nil
+}
+
+// keepSnapshots takes a snapshot whenever the newest one, whoever took it, is too old. A leader, whose loop has to stop
+// while the state is encoded, waits twice as long: with a standby beside it, it never does it.
+func (r *Runner) keepSnapshots(topic [16]byte) {
+	began := time.Now()
+	look := min(r.cfg.Tuning.SnapshotEvery/8, 5*time.Second)
+	for pause(r.work, look) {
+		due, err := r.snapshotDue(time.Since(began))
+		if err == nil && due {
+			err = r.takeSnapshot(topic)
+		}
+		if err != nil && r.work.Err() == nil {
+			r.metrics.snapshotFailures.Inc()
+			r.log.Warn("taking a snapshot failed", slog.Any("error", err))
+		}
+	}
+}
+
+func (r *Runner) snapshotDue(running time.Duration) (bool, error) {
+	age, next, ok, err := r.deps.Snapshots.NewestSnapshot(r.work, r.cfg.Name)
+	if err != nil {
+		return false, err
+	}
+	if !ok {
+		age = running
+	}
+	patience, records := time.Duration(1), r.offset.Load()-next
+	if r.Leading() {
+		patience = 2
+	}
+	return records > 0 && r.ready.Load() &&
+		(age >= patience*r.cfg.Tuning.SnapshotEvery || records >= int64(patience)*r.cfg.Tuning.SnapshotRecords), nil
+}
+
+// takeSnapshot saves the state and lets it count when it has been loaded, restored and compared, and when every outcome
+// below it has been read back: after a full stop nobody could derive those again from a later state. A crash at any
+// point leaves a snapshot that does not count, or one that does.
+func (r *Runner) takeSnapshot(topic [16]byte) error {
+	s, data, err := r.encode()
+	if err != nil {
+		return err
+	}
+	s.Name, s.TopicID = r.cfg.Name, topic
+	if s, err = r.deps.Snapshots.SaveSnapshot(r.work, s, data); err != nil {
+		return err
+	}
+	core, err := r.open(r.work, s)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(core.Snapshot(nil), data) {
+		return fmt.Errorf("snapshot %d: %w: restored, it gives other bytes", s.ID, ErrState)
+	}
+	for wait := time.Duration(0); r.seen.Load()+1 < s.NextSeq; wait += againLast {
+		if wait > readBackWithin {
+			return fmt.Errorf("snapshot %d does not count: its outcomes were not read back within %s", s.ID, readBackWithin)
+		}
+		if !pause(r.work, againLast) {
+			return r.work.Err()
+		}
+	}
+	if err := r.deps.Snapshots.CountSnapshot(r.work, s.ID); err != nil {
+		return err
+	}
+	r.metrics.snapshots.Inc()
+	r.log.Info("snapshot taken", slog.Int64("snapshot", s.ID), slog.Int64("offset", s.NextOffset), slog.Int64("bytes", s.Size))
+	return nil
+}
+
+// encode has the loop encode the state between two records.
+func (r *Runner) encode() (store.Snapshot, []byte, error) {
+	var s store.Snapshot
+	done := make(chan []byte, 1)
+	r.post(func() error {
+		c := r.replica.core
+		s = store.Snapshot{NextOffset: c.Next(), NextSeq: c.Seq() + 1, Hash: c.Hash(), Chain: c.Chain(), Code: c.Code()}
+		done <- c.Snapshot(nil)
+		return nil
+	})
+	select {
+	case data := <-done:
+		return s, data, nil
+	case <-r.work.Done():
+		return s, nil, r.work.Err()
+	}
+}

@@ -1,0 +1,183 @@
+package payment
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/stripe/stripe-go/v76"
+
+	"fairgate/internal/sale"
+)
+
+// pageSize is how many objects one call lists; Stripe allows at most 100.
+const pageSize = 100
+
+// Giveback is what we use of a Refund at the provider.
+type Giveback struct {
+	ID       string
+	Status   string // pending, requires_action, succeeded, failed, canceled
+	Amount   int64
+	Currency string // upper case
+	Charge   string
+	Refund   sale.UUID // our row, from the metadata; zero if it is none of ours
+}
+
+// RefundSpec is a refund to be made. The row's id goes into the metadata.
+type RefundSpec struct {
+	Intent string
+	Refund sale.UUID
+	Amount int64
+	Key    string
+}
+
+// Refund gives captured money back.
+func (s *Stripe) Refund(ctx context.Context, spec RefundSpec) (Giveback, error) {
+	p := &stripe.RefundParams{PaymentIntent: stripe.String(spec.Intent), Amount: stripe.Int64(spec.Amount)}
+	p.AddMetadata("refundId", spec.Refund.String())
+	p.SetIdempotencyKey(spec.Key)
+	var g Giveback
+	err := s.call(ctx, "refunds.create", ClassRefund, func(ctx context.Context) error {
+		p.Context = ctx
+		re, err := s.api.Refunds.New(p)
+		if err == nil {
+			g = givebackOf(re)
+		}
+		return err
+	})
+	return g, err
+}
+
+// Giveback fetches a refund.
+func (s *Stripe) Giveback(ctx context.Context, id string) (Giveback, error) {
+	var g Giveback
+	err := s.call(ctx, "refunds.get", ClassRefund, func(ctx context.Context) error {
+		p := &stripe.RefundParams{}
+		p.Context = ctx
+		re, err := s.api.Refunds.Get(id, p)
+		if err == nil {
+			g = givebackOf(re)
+		}
+		return err
+	})
+	return g, err
+}
+
+// Givebacks lists the refunds of an intent, newest first, at most one page: a booking has fewer tickets than that.
+func (s *Stripe) Givebacks(ctx context.Context, intent string) ([]Giveback, error) {
+	var all []Giveback
+	err := s.call(ctx, "refunds.list", ClassRefund, func(ctx context.Context) error {
+		p := &stripe.RefundListParams{PaymentIntent: stripe.String(intent)}
+		p.Context, p.Limit, p.Single = ctx, stripe.Int64(pageSize), true
+		it := s.api.Refunds.List(p)
+		for it.Next() {
+			all = append(all, givebackOf(it.Refund()))
+		}
+		return it.Err()
+	})
+	return all, err
+}
+
+func givebackOf(re *stripe.Refund) Giveback {
+	g := Giveback{
+		ID: re.ID, Status: string(re.Status), Amount: re.Amount, Currency: strings.ToUpper(string(re.Currency)),
+	}
+	if re.Charge != nil {
+		g.Charge = re.Charge.ID
+	}
+	g.Refund, _ = sale.ParseUUID(re.Metadata["refundId"]) // none of ours: zero
+	return g
+}
+
+// Movement is a balance transaction: money that came to our account at the provider, or went.
+type Movement struct {
+	ID       string
+	Type     string // charge, refund, refund_failure, adjustment, …
+	Amount   int64  // minor units, negative when it went
+	Fee      int64  // what the provider kept of it
+	Currency string // upper case
+	Source   string // id of the charge, refund or dispute
+	Created  time.Time
+}
+
+// EachIntent calls each for every PaymentIntent made in [since, until), newest first, and stops at its first error.
+func (s *Stripe) EachIntent(ctx context.Context, since, until time.Time, each func(Intent) error) error {
+	after := ""
+	for {
+		var page []Intent
+		err := s.call(ctx, "payment_intents.list", ClassReconcile, func(ctx context.Context) error {
+			p := &stripe.PaymentIntentListParams{CreatedRange: span(since, until)}
+			listing(ctx, &p.ListParams, after)
+			it := s.api.PaymentIntents.List(p)
+			for it.Next() {
+				page = append(page, intentOf(it.PaymentIntent()))
+			}
+			return it.Err()
+		})
+		if err != nil {
+			return err
+		}
+		for _, i := range page {
+			if err := each(i); err != nil {
+				return err
+			}
+			after = i.ID
+		}
+		if len(page) < pageSize {
+			return nil
+		}
+	}
+}
+
+// EachMovement calls each for every balance transaction made in [since, until), newest first, and stops at its first
+// error.
+func (s *Stripe) EachMovement(ctx context.Context, since, until time.Time, each func(Movement) error) error {
+	after := ""
+	for {
+		var page []Movement
+		err := s.call(ctx, "balance_transactions.list", ClassReconcile, func(ctx context.Context) error {
+			p := &stripe.BalanceTransactionListParams{CreatedRange: span(since, until)}
+			listing(ctx, &p.ListParams, after)
+			it := s.api.BalanceTransactions.List(p)
+			for it.Next() {
+				page = append(page, movementOf(it.BalanceTransaction()))
+			}
+			return it.Err()
+		})
+		if err != nil {
+			return err
+		}
+		for _, m := range page {
+			if err := each(m); err != nil {
+				return err
+			}
+			after = m.ID
+		}
+		if len(page) < pageSize {
+			return nil
+		}
+	}
+}
+
+// listing asks for one page: the library would fetch further ones outside the budget.
+func listing(ctx context.Context, p *stripe.ListParams, after string) {
+	p.Context, p.Limit, p.Single = ctx, stripe.Int64(pageSize), true
+	if after != "" {
+		p.StartingAfter = stripe.String(after)
+	}
+}
+
+func span(since, until time.Time) *stripe.RangeQueryParams {
+	return &stripe.RangeQueryParams{GreaterThanOrEqual: since.Unix(), LesserThan: until.Unix()}
+}
+
+func movementOf(b *stripe.BalanceTransaction) Movement {
+	m := Movement{
+		ID: b.ID, Type: string(b.Type), Amount: b.Amount, Fee: b.Fee, Currency: strings.ToUpper(string(b.Currency)),
+		Created: time.Unix(b.Created, 0).UTC(),
+	}
+	if b.Source != nil {
+		m.Source = b.Source.ID
+	}
+	return m
+}

@@ -1,0 +1,217 @@
+package payment
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"fairgate/internal/eventlog"
+	"fairgate/internal/sale"
+	"fairgate/internal/store"
+	"fairgate/internal/wire"
+)
+
+// Kinds of obligations: task types of the workers and keys of the outbox.
+const (
+	KindResolve = "payment:resolve" // payload Task; a look at an intent or refund at the provider
+	KindCapture = "payment:capture" // payload Task; take the money of a confirmed attempt
+	KindVoid    = "payment:void"    // payload Task; of one intent, or of all of a booking's
+	KindRefund  = "payment:refund"  // payload Task; the refunds row of the same cause
+	KindMail    = "notify:mail"     // payload notice id or nothing; the notification of the same cause
+)
+
+// Task is the payload of the payment obligations. Which fields are set depends on the kind; ids are in canonical form.
+type Task struct {
+	Event     int64     `json:"eventId,omitzero"`
+	Booking   sale.UUID `json:"bookingId,omitzero"`
+	Attempt   sale.UUID `json:"attemptId,omitzero"`
+	Refund    sale.UUID `json:"refundId,omitzero"`
+	Intent    string    `json:"intent,omitzero"`
+	Amount    int64     `json:"amount,omitzero"`
+	Currency  string    `json:"currency,omitzero"`
+	Exhausted bool      `json:"exhausted,omitzero"` // void: too many declined cards; the payment fails for good
+}
+
+const (
+	// maxAttempts is how many attempts one payment may have in all.
+	maxAttempts = 20
+	// KeyLife is how long an idempotency key is trusted; the provider forgets keys after 24 hours.
+	KeyLife = 20 * time.Hour
+	// commandLife is how long after its making a PaymentStarted may still take effect.
+	commandLife = 10 * time.Second
+)
+
+// Config is how payments reach the fan. Zero values work without pages.
+type Config struct {
+	ShopURL    string        `yaml:"shopURL" help:"public address of the shop, to which the payment page returns"`
+	HostedPage string        `yaml:"hostedPage" help:"address of a hosted payment page (the simulator's); empty for the shop's own page with Stripe's Payment Element"`
+	BeginWait  time.Duration `yaml:"beginWait" default:"300ms" help:"how long to wait for the log to accept the start of a payment before going on"`
+}
+
+// Validate refuses addresses that are none.
+func (c Config) Validate() error {
+	for _, a := range []struct{ key, value string }{{"shopURL", c.ShopURL}, {"hostedPage", c.HostedPage}} {
+		if a.value == "" {
+			continue
+		}
+		if u, err := url.Parse(a.value); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return fmt.Errorf("%s: expected http://… or https://…", a.key)
+		}
+	}
+	if c.BeginWait < 0 {
+		return errors.New("beginWait: must not be negative")
+	}
+	return nil
+}
+
+// Ask sends a command and waits for its outcome; (*answer.Desk).Ask is one.
+type Ask func(ctx context.Context, produce func(context.Context) error, command wire.ID) (wire.Outcome, error)
+
+// Deps is what a Service uses. Ask may be nil: then a payment starts without waiting for the log's word. Now, Random,
+// Log and Metrics may be nil.
+type Deps struct {
+	Store    *store.DB
+	Stripe   *Stripe
+	Orders   *eventlog.Producer // of the topic `orders`
+	Ask      Ask
+	RoomTime func() (now, bound int64)
+	Now      func() time.Time
+	Random   io.Reader
+	Log      *slog.Logger
+	Metrics  prometheus.Registerer
+}
+
+// Service starts, resolves and refunds payments. Booking and the workers use the same one, so that a lost webhook, a
+// closed tab or a crash of either is mended by whoever comes next.
+type Service struct {
+	cfg      Config
+	store    *store.DB
+	stripe   *Stripe
+	orders   *eventlog.Producer
+	ask      Ask
+	roomTime func() (int64, int64)
+	now      func() time.Time
+	random   io.Reader
+	log      *slog.Logger
+	odd      *prometheus.CounterVec
+}
+
+// NewService registers fairgate_payment_odd_total{what}: intents without a row, and amounts that differ.
+func NewService(cfg Config, deps Deps) (*Service, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("payment: %w", err)
+	}
+	if cfg.BeginWait == 0 {
+		cfg.BeginWait = 300 * time.Millisecond
+	}
+	s := &Service{
+		cfg: cfg, store: deps.Store, stripe: deps.Stripe, orders: deps.Orders, ask: deps.Ask, roomTime: deps.RoomTime,
+		now: deps.Now, random: deps.Random, log: deps.Log,
+		odd: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "fairgate_payment_odd_total", Help: "Things at the payment provider that should not be: stray, wrong_amount.",
+		}, []string{"what"}),
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.random == nil {
+		s.random = rand.Reader
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if deps.Metrics != nil {
+		if err := deps.Metrics.Register(s.odd); err != nil {
+			return nil, fmt.Errorf("payment: registering metrics: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// Stripe is the provider's client that the service uses.
+func (s *Service) Stripe() *Stripe { return s.stripe }
+
+// Store is the database that the service uses.
+func (s *Service) Store() *store.DB { return s.store }
+
+// NewID mints a UUIDv7 (RFC 9562) of now.
+func (s *Service) NewID() (sale.UUID, error) {
+	var u sale.UUID
+	if _, err := io.ReadFull(s.random, u[6:]); err != nil {
+		return u, fmt.Errorf("payment: reading randomness: %w", err)
+	}
+	ms := s.now().UnixMilli()
+	for i := range 6 {
+		u[i] = byte(ms >> (40 - 8*i))
+	}
+	u[6] = u[6]&0x0f | 0x70
+	u[8] = u[8]&0x3f | 0x80
+	return u, nil
+}
+
+// append puts a command that is idempotent by state into the log and waits until it is safe there.
+func (s *Service) append(ctx context.Context, p store.Payment, body wire.Body) error {
+	value := wire.AppendRecord(nil, wire.Record{Object: p.Event, Ref: p.Booking}, body)
+	if _, err := s.orders.Append(ctx, p.Partition, value, time.Time{}); err != nil {
+		return fmt.Errorf("appending to the log: %w", err)
+	}
+	return nil
+}
+
+// Authorise appends wire.Authorised and waits until it is safe in the log. Sending it again changes nothing.
+func (s *Service) Authorise(ctx context.Context, p store.Payment, attempt sale.UUID, amount int64, currency, intent string) error {
+	return s.append(ctx, p, &wire.Authorised{Attempt: attempt, Amount: amount, Currency: code(currency), Intent: []byte(intent)})
+}
+
+// CaptureFailed appends wire.CaptureFailed and waits until it is safe in the log: the money of a confirmed booking
+// cannot be taken, for good. Sending it again changes nothing.
+func (s *Service) CaptureFailed(ctx context.Context, p store.Payment, attempt sale.UUID) error {
+	return s.append(ctx, p, &wire.CaptureFailed{Attempt: attempt})
+}
+
+// RefundRequest names tickets of a booking whose money goes back.
+type RefundRequest struct {
+	Refund  sale.UUID // minted by the caller; the same id sent again is the same refund
+	Booking sale.UUID
+	Tickets []uint16 // indexes in the booking, from 0
+	Return  bool     // the stock becomes free again
+}
+
+// ErrUnknownPayment: the booking has no payment.
+var ErrUnknownPayment = errors.New("payment: the booking has no payment")
+
+// Refund appends wire.Refunded by order of the organiser and waits until it is safe in the log; the outcome makes the
+// refund due. After an error the caller sends the same request again.
+func (s *Service) Refund(ctx context.Context, r RefundRequest) error {
+	p, _, ok, err := s.store.AttemptsOf(ctx, r.Booking)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return ErrUnknownPayment
+	}
+	return s.append(ctx, p, &wire.Refunded{Refund: r.Refund, Return: r.Return, Tickets: r.Tickets})
+}
+
+func code(currency string) (c [3]byte) {
+	copy(c[:], currency)
+	return c
+}
+
+// payURL is where the fan pays. It holds the client secret, as the provider's own pages do: never log it.
+func (s *Service) payURL(booking sale.UUID, i Intent) string {
+	shop := strings.TrimRight(s.cfg.ShopURL, "/")
+	if s.cfg.HostedPage == "" {
+		return shop + "/booking/" + booking.String() + "/pay"
+	}
+	q := url.Values{"client_secret": {i.ClientSecret}, "return_url": {shop + "/booking/" + booking.String() + "/paid"}}
+	return strings.TrimRight(s.cfg.HostedPage, "/") + "/pay/" + url.PathEscape(i.ID) + "?" + q.Encode()
+}

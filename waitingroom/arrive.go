@@ -1,0 +1,204 @@
+package waitingroom
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/valyala/fasthttp"
+
+	"fairgate/internal/web"
+	"fairgate/internal/wire"
+	"fairgate/waitingroom/token"
+)
+
+// visitorLife is how long a browser keeps its secret, in µs: as long as a token is good for.
+const visitorLife = token.Life
+
+type arriveRequest struct {
+	Lane      string `json:"lane"`
+	Invite    string `json:"invite"`
+	Challenge string `json:"challenge"`
+}
+
+type puzzleAnswer struct {
+	Algorithm  string `json:"algorithm"` // "timed": wait until notBefore instead
+	SubPuzzles uint8  `json:"subPuzzles"`
+	K          uint32 `json:"k"`
+	Difficulty uint32 `json:"difficulty"`
+	Seed       string `json:"seed"`
+	NotBefore  string `json:"notBefore,omitempty"`
+}
+
+type arriveAnswer struct {
+	Challenge string       `json:"challenge"`
+	Visitor   string       `json:"visitor"`
+	Instant   string       `json:"instant"`
+	Expires   string       `json:"expires"`
+	Puzzle    puzzleAnswer `json:"puzzle"`
+	Queue     string       `json:"queue"`
+}
+
+// postArrive stamps an arrival. A visitor who has a place gets it back instead, a challenge that ran out is renewed once.
+func (e *Edge) postArrive(ctx *fasthttp.RequestCtx) error {
+	room, err := e.room(ctx)
+	if err != nil {
+		return err
+	}
+	var in arriveRequest
+	if err := decode(ctx, &in); err != nil {
+		return err
+	}
+	who, err := e.visitor(ctx)
+	if err != nil {
+		return err
+	}
+	if t, err := e.token(ctx, room.ID, who); err == nil {
+		return e.answerPlace(ctx, room, &t, tokenText(ctx, room.ID), e.recorded(ctx, &t))
+	}
+	visit, err := e.visit(ctx, ActionArrive, who)
+	if err != nil {
+		return err
+	}
+	verdict, err := e.judge(ctx, visit)
+	if err != nil {
+		return err
+	}
+	if in.Challenge != "" {
+		return e.renew(ctx, room, who, in.Challenge)
+	}
+	lane, err := e.laneOf(in, verdict)
+	if err != nil {
+		return err
+	}
+	if err := e.takesJoins(room); err != nil {
+		return err
+	}
+	if !who.known {
+		if who, err = e.newVisitor(); err != nil {
+			return err
+		}
+	}
+	return e.challenge(ctx, room, who, visit, lane, verdict.Price)
+}
+
+// laneOf is the lane that a visitor may ask for: the timed one, which costs waiting instead of work, or what the guard
+// says.
+func (e *Edge) laneOf(in arriveRequest, verdict Verdict) (wire.Lane, error) {
+	switch {
+	case in.Invite != "":
+		return 0, web.Unprocessable("invite", "no invite code: this room gives out none")
+	case in.Lane == wire.LaneTimed.String():
+		return wire.LaneTimed, nil
+	case in.Lane == "" || in.Lane == wire.LaneNormal.String():
+		return verdict.Lane, nil
+	}
+	return 0, web.Unprocessable("lane", `"normal" or "timed"`)
+}
+
+// takesJoins refuses early what the machine would refuse later; without a document the machine decides.
+func (e *Edge) takesJoins(room Room) error {
+	d := e.docs.newest(room.ID)
+	if d == nil {
+		return nil
+	}
+	switch d.doc.State {
+	case wire.RoomClosed.String():
+		p := problem(http.StatusConflict, "closed", "Not open yet", "The waiting room is not open yet.")
+		if d.doc.OpensAt > 0 {
+			return p.With("opensAt", instantText(d.doc.OpensAt))
+		}
+		return p
+	case wire.RoomEnded.String():
+		return problem(http.StatusConflict, "closed", "Over", "This waiting room has ended.")
+	}
+	return nil
+}
+
+func (e *Edge) challenge(ctx *fasthttp.RequestCtx, room Room, who visitor, v Visit, lane wire.Lane, price token.Price) error {
+	random, err := e.random128()
+	if err != nil {
+		return err
+	}
+	if lane == wire.LaneTimed {
+		price = token.Price{}
+	}
+	narrow, wide := e.deps.Guard.Networks(v.Address)
+	place := wire.Place{
+		Room: room.ID, Lane: lane, Instant: e.instant(), Edge: e.id, Visitor: who.hash,
+		Narrow: binary.LittleEndian.Uint64(narrow[:]), Wide: binary.LittleEndian.Uint64(wide[:]),
+		Carrier: e.deps.Guard.Carrier(v.Address), Random: random,
+	}
+	signed, err := e.deps.Keys.MintChallenge(place, price)
+	if err != nil {
+		return fmt.Errorf("minting a challenge: %w", err)
+	}
+	ch, _, _, err := wire.ParseChallenge(signed)
+	if err != nil {
+		return fmt.Errorf("reading our own challenge: %w", err)
+	}
+	e.metrics.arrivals.Inc()
+	return e.answerChallenge(ctx, room, who, signed, &ch)
+}
+
+// renew answers an expired challenge with another one for the same place.
+func (e *Edge) renew(ctx *fasthttp.RequestCtx, room Room, who visitor, text string) error {
+	old, err := token.FromText(text, wire.ChallengeSize)
+	if err != nil {
+		return tokenProblem(err, "challenge")
+	}
+	now := e.now()
+	var late int64
+	if ch, _, _, err := wire.ParseChallenge(old); err == nil {
+		late = e.heard.outageSince(room.Partition, ch.Instant, now)
+	}
+	signed, ch, err := e.deps.Keys.Renew(old, room.ID, who.hash, now, late)
+	if errors.Is(err, token.ErrExpired) {
+		err = token.ErrRenewed // past the renewed one's time: only a new arrival helps
+	}
+	if err != nil {
+		return tokenProblem(err, "challenge")
+	}
+	return e.answerChallenge(ctx, room, who, signed, &ch)
+}
+
+func (e *Edge) answerChallenge(ctx *fasthttp.RequestCtx, room Room, who visitor, signed []byte, ch *wire.Challenge) error {
+	out := arriveAnswer{
+		Challenge: token.Text(signed), Visitor: token.Text(who.secret[:]), Instant: instantText(ch.Instant),
+		Expires: instantText(ch.Expires), Queue: fmt.Sprintf("/rooms/%d/queue", room.ID),
+		Puzzle: puzzleAnswer{Algorithm: wire.LaneTimed.String()},
+	}
+	if ch.Lane == wire.LaneTimed {
+		out.Puzzle.NotBefore = instantText(ch.Instant + e.config.TimedWait.Microseconds())
+	} else {
+		name, err := e.deps.Guard.Algorithm(priceOf(ch))
+		if err != nil {
+			return fmt.Errorf("naming the puzzle: %w", err)
+		}
+		seed := ch.Seed()
+		out.Puzzle = puzzleAnswer{
+			Algorithm: name, SubPuzzles: ch.Sub, K: ch.K, Difficulty: ch.Difficulty, Seed: hex.EncodeToString(seed[:]),
+		}
+	}
+	now := e.now()
+	e.cookie(ctx, CookieVisitor, out.Visitor, lives(now+visitorLife, now))
+	if web.WantsHTML(ctx) {
+		e.cookie(ctx, roomCookie(CookieChallenge, room.ID), out.Challenge, lives(ch.Instant+token.Allowance, now))
+	}
+	return web.WriteJSON(ctx, http.StatusOK, out)
+}
+
+// priceOf is the price that a challenge names.
+func priceOf(ch *wire.Challenge) token.Price {
+	return token.Price{Algorithm: ch.Algorithm, SubPuzzles: ch.Sub, K: ch.K, Difficulty: ch.Difficulty}
+}
+
+// decode reads a body strictly; an empty one stands for {}.
+func decode(ctx *fasthttp.RequestCtx, into any) error {
+	if len(ctx.PostBody()) == 0 {
+		return nil
+	}
+	return web.Decode(ctx, into)
+}

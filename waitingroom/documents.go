@@ -1,0 +1,199 @@
+package waitingroom
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/andybalholm/brotli"
+
+	"fairgate/internal/eventlog"
+	"fairgate/internal/wire"
+)
+
+const (
+	// documentBacklog is how many documents of a partition are read back at the start, so that rooms whose document
+	// seldom changes are known.
+	documentBacklog = 2_000
+	// maxDocument is the longest document that is taken.
+	maxDocument = 256 << 10
+	// documentSilence is how long reading may fail before the edge is not ready.
+	documentSilence = 10 * time.Second
+	brotliQuality   = 5
+)
+
+// Encodings of a document, in the order in which they are preferred.
+const (
+	encodingBrotli = iota
+	encodingGzip
+	encodingPlain
+	encodings
+)
+
+var encodingNames = [encodings]string{"br", "gzip", ""}
+
+// document is one queue document as it is served. It never changes.
+type document struct {
+	doc    wire.QueueDocument
+	plain  []byte
+	etags  [encodings]string
+	once   sync.Once
+	packed [encodings][]byte // filled by the first request: a room that nobody looks at costs nothing
+	pool   *sync.Pool        // of *packer
+}
+
+// packer holds the compressors, which are large and worth keeping.
+type packer struct {
+	gz *gzip.Writer
+	br *brotli.Writer
+}
+
+func newPackers() *sync.Pool {
+	return &sync.Pool{New: func() any {
+		return &packer{gz: gzip.NewWriter(nil), br: brotli.NewWriterLevel(nil, brotliQuality)}
+	}}
+}
+
+func newDocument(value []byte, pool *sync.Pool) (*document, error) {
+	if len(value) > maxDocument {
+		return nil, fmt.Errorf("a queue document of %d bytes, at most %d are taken", len(value), maxDocument)
+	}
+	d := &document{plain: value, pool: pool}
+	if err := json.Unmarshal(value, &d.doc); err != nil {
+		return nil, fmt.Errorf("a queue document: %w", err)
+	}
+	if d.doc.Version != wire.Version || d.doc.Room <= 0 {
+		return nil, fmt.Errorf("a queue document of version %d for room %d: %w", d.doc.Version, d.doc.Room, wire.ErrVersion)
+	}
+	for i, name := range encodingNames {
+		if name != "" {
+			name = "-" + name
+		}
+		d.etags[i] = fmt.Sprintf(`"%d-%d%s"`, d.doc.Epoch, d.doc.Offset, name)
+	}
+	return d, nil
+}
+
+// body is the document in an encoding.
+func (d *document) body(encoding int) []byte {
+	d.once.Do(d.pack)
+	return d.packed[encoding]
+}
+
+func (d *document) pack() {
+	d.packed[encodingPlain] = d.plain
+	var gz, br bytes.Buffer
+	p := d.pool.Get().(*packer)
+	defer d.pool.Put(p)
+	p.gz.Reset(&gz)
+	_, _ = p.gz.Write(d.plain) // a bytes.Buffer takes everything
+	_ = p.gz.Close()
+	p.br.Reset(&br)
+	_, _ = p.br.Write(d.plain)
+	_ = p.br.Close()
+	d.packed[encodingGzip], d.packed[encodingBrotli] = gz.Bytes(), br.Bytes()
+}
+
+// newer reports whether d was made later in the log.
+func (d *document) newer(than *document) bool {
+	if d.doc.Offset != than.doc.Offset {
+		return d.doc.Offset > than.doc.Offset
+	}
+	return d.doc.Epoch > than.doc.Epoch
+}
+
+// documents holds the newest document of every room. A room's older one never replaces a newer one, whatever a paused
+// leader still publishes.
+type documents struct {
+	mu     *sync.RWMutex
+	byRoom map[int64]*document
+	alive  []atomic.Int64 // per partition: unix nanoseconds of the last good fetch; 0 before the first
+	bad    *atomic.Int64  // documents that could not be read
+	pool   *sync.Pool
+}
+
+func newDocuments(partitions int) documents {
+	return documents{
+		mu: new(sync.RWMutex), byRoom: make(map[int64]*document), alive: make([]atomic.Int64, partitions), bad: new(atomic.Int64),
+		pool: newPackers(),
+	}
+}
+
+// newest is a room's document, nil for none.
+func (s *documents) newest(room int64) *document {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.byRoom[room]
+}
+
+// take keeps a document if it is newer.
+func (s *documents) take(value []byte) error {
+	d, err := newDocument(value, s.pool)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.byRoom[d.doc.Room]
+	if old == nil && len(s.byRoom) >= MaxRooms {
+		return errors.New("documents of too many rooms")
+	}
+	if old == nil || d.newer(old) {
+		s.byRoom[d.doc.Room] = d
+	}
+	return nil
+}
+
+// read follows a partition of the documents until ctx ends, which is nil.
+func (s *documents) read(ctx context.Context, from DocumentLog, partition int32) error {
+	first, next, err := from.Events.Bounds(ctx, from.Topic, partition)
+	if err != nil {
+		return ended(ctx, err)
+	}
+	tail := from.Events.Tail(from.Topic, partition, max(first, next-documentBacklog), eventlog.TailConfig{})
+	for {
+		records, err := tail.Fetch(ctx)
+		if errors.Is(err, eventlog.ErrOutOfRange) {
+			// Retention overtook us: what is gone was old anyway.
+			return s.read(ctx, from, partition)
+		}
+		if err != nil {
+			return ended(ctx, err)
+		}
+		for _, r := range records {
+			if s.take(r.Value) != nil {
+				s.bad.Add(1)
+			}
+		}
+		if tail.Trouble() == nil && tail.Next() >= tail.End() {
+			s.alive[partition].Store(time.Now().UnixNano())
+		}
+	}
+}
+
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("reading queue documents: %w", err)
+}
+
+// ready says whether every partition was read to its end lately.
+func (s *documents) ready(now time.Time) error {
+	for p := range s.alive {
+		at := s.alive[p].Load()
+		if at == 0 {
+			return fmt.Errorf("queue documents of partition %d were not read yet", p)
+		}
+		if age := now.Sub(time.Unix(0, at)); age > documentSilence {
+			return fmt.Errorf("queue documents of partition %d were last read %v ago", p, age.Round(time.Second))
+		}
+	}
+	return nil
+}

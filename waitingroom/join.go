@@ -1,0 +1,217 @@
+package waitingroom
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"fairgate/internal/web"
+	"fairgate/internal/wire"
+	"fairgate/waitingroom/token"
+)
+
+// maxSolution is the longest solution in bytes: 16 nonces of 8.
+const maxSolution = 128
+
+type joinRequest struct {
+	Challenge string `json:"challenge"`
+	Solution  string `json:"solution"`
+}
+
+type placeAnswer struct {
+	Token    string `json:"token"`
+	Place    string `json:"place"`
+	OrderKey string `json:"orderKey"`
+	Lane     string `json:"lane"`
+	Recorded bool   `json:"recorded"`
+	Ahead    uint32 `json:"ahead"`
+	Drawn    bool   `json:"drawn,omitempty"` // the draw will decide the final key
+	Queue    string `json:"queue"`
+}
+
+// postJoin checks in the order of cost: form, limits, signature, expiry, binding, work. Then the token is minted and the
+// join recorded.
+func (e *Edge) postJoin(ctx *fasthttp.RequestCtx) error {
+	room, err := e.room(ctx)
+	if err != nil {
+		return err
+	}
+	signed, solution, err := e.joinInput(ctx, room)
+	if err != nil {
+		return err
+	}
+	who, err := e.visitor(ctx)
+	if err != nil {
+		return err
+	}
+	visit, err := e.visit(ctx, ActionJoin, who)
+	if err != nil {
+		return err
+	}
+	if _, err := e.judge(ctx, visit); err != nil {
+		return err
+	}
+	now := e.now()
+	var late int64
+	if ch, _, _, err := wire.ParseChallenge(signed); err == nil {
+		late = e.heard.outageSince(room.Partition, ch.Instant, now)
+	}
+	ch, err := e.deps.Keys.VerifyChallenge(signed, room.ID, who.hash, now, late)
+	if err != nil {
+		e.metrics.refused.WithLabelValues("challenge").Inc()
+		return tokenProblem(err, "challenge")
+	}
+	if err := e.work(&ch, solution, visit, now); err != nil {
+		return err
+	}
+	return e.join(ctx, room, &ch, now-late)
+}
+
+// joinInput reads challenge and solution by shape and length alone. A page without JavaScript has its challenge in a
+// cookie.
+func (e *Edge) joinInput(ctx *fasthttp.RequestCtx, room Room) (signed, solution []byte, err error) {
+	var in joinRequest
+	if err := decode(ctx, &in); err != nil {
+		return nil, nil, err
+	}
+	if in.Challenge == "" {
+		in.Challenge = web.Cookie(ctx, roomCookie(CookieChallenge, room.ID))
+	}
+	signed, err = token.FromText(in.Challenge, wire.ChallengeSize)
+	if err != nil {
+		return nil, nil, tokenProblem(err, "challenge")
+	}
+	size := len(in.Solution) * 3 / 4
+	if size > maxSolution || size%8 != 0 {
+		return nil, nil, web.BadRequest("solution", "the nonces, 8 bytes each, least significant byte first, in base64url")
+	}
+	if solution, err = token.FromText(in.Solution, size); err != nil {
+		return nil, nil, web.BadRequest("solution", "base64url without padding")
+	}
+	return signed, solution, nil
+}
+
+// work checks that the price was paid.
+func (e *Edge) work(ch *wire.Challenge, solution []byte, visit Visit, now int64) error {
+	if ch.Lane == wire.LaneTimed {
+		if wait := ch.Instant + e.config.TimedWait.Microseconds() - now; wait > 0 {
+			p := problem(http.StatusUnprocessableEntity, "too-soon", "Not yet", "Your place is saved. Please wait a few seconds "+
+				"before you continue.")
+			p.RetryAfter = time.Duration(wait) * time.Microsecond
+			return p
+		}
+		return nil
+	}
+	if err := e.deps.Guard.Check(ch.Seed(), priceOf(ch), solution); err != nil {
+		e.deps.Guard.Failed(visit)
+		e.metrics.refused.WithLabelValues("work").Inc()
+		return problem(http.StatusUnprocessableEntity, "not-solved", "Not a solution", "This does not solve the puzzle. Your "+
+			"place is saved while the challenge is valid: solve it again and send it once more.").With("key", "solution")
+	}
+	return nil
+}
+
+// join mints the token and records the place. elapsedNow is room time less outages since the instant.
+func (e *Edge) join(ctx *fasthttp.RequestCtx, room Room, ch *wire.Challenge, elapsedNow int64) error {
+	minted, err := e.deps.Keys.TokenFor(ch)
+	if err != nil {
+		return tokenProblem(err, "challenge")
+	}
+	within, cancel := web.RequestContext(ctx)
+	defer cancel()
+	began := time.Now()
+	outcome, acked, err := e.record(within, room, ch)
+	switch {
+	case err != nil && !away(err) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled):
+		return err
+	case err == nil:
+		if p := joinRefused(outcome); p != nil {
+			return p
+		}
+	}
+	id := ch.TokenID()
+	if err == nil && outcome.Kind == wire.KindPlaceKept {
+		return e.placeKept(ctx, room, ch, outcome)
+	}
+	recorded := err == nil || (acked && elapsedNow <= ch.Instant+token.RecordedWithin)
+	fact := e.factOf(id, &ch.Place)
+	out := placeAnswer{
+		Token: token.Text(minted), Place: wire.Hex(id), OrderKey: fact.key.String(), Lane: fact.lane.String(),
+		Recorded: recorded, Drawn: fact.drawn, Queue: queuePath(room.ID),
+	}
+	out.Ahead = e.aheadOf(room.ID, outcome, fact)
+	if !recorded {
+		e.metrics.joins.WithLabelValues("not-recorded").Inc()
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, "1")
+		if web.WantsHTML(ctx) {
+			return problem(http.StatusServiceUnavailable, "not-recorded", "Not recorded yet", "Please try again.")
+		}
+		return web.WriteJSON(ctx, http.StatusOK, out)
+	}
+	e.metrics.joins.WithLabelValues("recorded").Inc()
+	e.metrics.joinSeconds.Observe(time.Since(began).Seconds())
+	e.cookie(ctx, roomCookie(CookieToken, room.ID), out.Token, lives(ch.Instant+token.Life, e.now()))
+	e.dropCookie(ctx, roomCookie(CookieChallenge, room.ID))
+	return web.WriteJSON(ctx, http.StatusOK, out)
+}
+
+// record appends the join and waits: for the acknowledgement up to JoinWait, and from then on up to OutcomeWait for the
+// outcome. acked says that the log has it, whatever err says.
+func (e *Edge) record(ctx context.Context, room Room, ch *wire.Challenge) (o wire.Outcome, acked bool, err error) {
+	command, err := e.random128()
+	if err != nil {
+		return o, false, err
+	}
+	id, body := token.Join(ch)
+	notAfter := e.now() + e.config.NotAfter.Microseconds()
+	value := wire.AppendRecord(nil, wire.Record{Object: room.ID, Ref: id, Command: command, NotAfter: notAfter}, &body)
+	ctx, cancel := context.WithTimeout(ctx, e.config.JoinWait)
+	defer cancel()
+	o, err = e.deps.Answers.Ask(ctx, func(ctx context.Context) error {
+		_, err := e.deps.Queue.Append(ctx, room.Partition, value, time.UnixMicro(notAfter))
+		if err == nil {
+			acked = true
+			time.AfterFunc(e.config.OutcomeWait, cancel)
+		}
+		return err
+	}, command)
+	return o, acked, err
+}
+
+// joinRefused is why a join has no effect, nil if it has. A repetition of a join that stands is one that stands.
+func joinRefused(o wire.Outcome) *web.Problem {
+	if p := refusal(o, retrySoon); p != nil {
+		return p
+	}
+	if o.Kind != wire.KindRepeated {
+		return nil
+	}
+	var r wire.Repeated
+	if o.DecodeInto(&r) != nil || r.FirstKind == wire.KindJoined || r.FirstKind == wire.KindPlaceKept {
+		return nil
+	}
+	return turnedDown(wire.ReasonGone, retrySoon)
+}
+
+// placeKept answers a join of a visitor whose earlier place stays: with that place if the request carries it.
+func (e *Edge) placeKept(ctx *fasthttp.RequestCtx, room Room, ch *wire.Challenge, o wire.Outcome) error {
+	var kept wire.PlaceKept
+	if err := o.DecodeInto(&kept); err != nil {
+		return err
+	}
+	e.metrics.joins.WithLabelValues("kept").Inc()
+	e.dropCookie(ctx, roomCookie(CookieChallenge, room.ID))
+	if text := tokenText(ctx, room.ID); text != "" {
+		if b, err := token.FromText(text, wire.TokenSize); err == nil {
+			t, err := e.deps.Keys.VerifyToken(b, room.ID, ch.Visitor, e.now())
+			if err == nil && t.ID == kept.Token {
+				return e.answerPlace(ctx, room, &t, text, true)
+			}
+		}
+	}
+	return problem(http.StatusConflict, "place-kept", "You have an earlier place",
+		"Another tab of this browser joined first, and that place stays yours. Use its token.").With("place", wire.Hex(kept.Token))
+}

@@ -1,0 +1,176 @@
+package waitingroom
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"fairgate/internal/web"
+	"fairgate/internal/wire"
+	"fairgate/waitingroom/page"
+	"fairgate/waitingroom/token"
+)
+
+// Seconds after which a page without JavaScript looks again, by phase.
+const (
+	refreshWaiting = 10
+	refreshResting = 30 // early, paused, sold out, closed
+	refreshUnknown = 3
+)
+
+// getRoom renders where the visitor stands.
+func (e *Edge) getRoom(ctx *fasthttp.RequestCtx) error {
+	room, err := e.room(ctx)
+	if err != nil {
+		return err
+	}
+	who, err := e.visitor(ctx)
+	if err != nil {
+		return err
+	}
+	v, refresh := e.view(ctx, room, who)
+	if notice := string(ctx.QueryArgs().Peek("notice")); notice == "asked" || noticed(notice) {
+		v.Notice = notice
+	}
+	body, err := e.page.Render(v, string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptLanguage)))
+	if err != nil {
+		return err
+	}
+	h := &ctx.Response.Header
+	h.Set(fasthttp.HeaderContentSecurityPolicy, page.Policy(room.Next))
+	h.Set(fasthttp.HeaderVary, "Accept-Encoding, Accept-Language, Cookie")
+	if refresh > 0 && web.Cookie(ctx, CookieScript) == "" {
+		h.Set("Refresh", fmt.Sprintf("%d; url=/rooms/%d", refresh, room.ID))
+	}
+	if allows(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)), "gzip") {
+		h.Set(fasthttp.HeaderContentEncoding, "gzip")
+		body = fasthttp.AppendGzipBytes(nil, body)
+	}
+	web.WriteHTML(ctx, http.StatusOK, body)
+	return nil
+}
+
+// view finds out the visitor's phase and what to show, and after how many seconds a page without JavaScript looks again
+// (0 for never).
+func (e *Edge) view(ctx *fasthttp.RequestCtx, room Room, who visitor) (page.View, int) {
+	v := page.View{Room: room.ID, Name: room.Name, Next: room.Next, Phase: page.Arriving, Line: page.Line{Left: -1, Coming: -1}}
+	d := e.docs.newest(room.ID)
+	e.line(&v, d, wire.LaneNormal)
+	if ends, ok := e.admitted(ctx, room, who); ok {
+		v.Phase, v.Until = page.Admitted, ends
+		return v, 0
+	}
+	if d != nil && d.doc.State == wire.RoomEnded.String() {
+		v.Phase = page.Ended
+		return v, 0
+	}
+	if t, err := e.token(ctx, room.ID, who); err == nil {
+		return v, e.viewPlace(&v, room, d, &t)
+	}
+	if d != nil && d.doc.State == wire.RoomClosed.String() {
+		v.Phase, v.Until = page.Closed, d.doc.OpensAt
+		return v, refreshResting
+	}
+	return v, e.viewChallenge(ctx, &v, room, who)
+}
+
+// viewChallenge shows a visitor whose challenge waits to be answered.
+func (e *Edge) viewChallenge(ctx *fasthttp.RequestCtx, v *page.View, room Room, who visitor) (refresh int) {
+	b, err := token.FromText(web.Cookie(ctx, roomCookie(CookieChallenge, room.ID)), wire.ChallengeSize)
+	if err != nil {
+		return 0
+	}
+	now := e.now()
+	ch, err := e.deps.Keys.VerifyChallenge(b, room.ID, who.hash, now, 0)
+	if err != nil || ch.Lane != wire.LaneTimed {
+		return 0
+	}
+	wait := ch.Instant + e.config.TimedWait.Microseconds() - now
+	if wait <= 0 {
+		v.Phase = page.Ready
+		return 0
+	}
+	v.Phase = page.Checking
+	return int(wait/1_000_000) + 1
+}
+
+// viewPlace shows a place in line.
+func (e *Edge) viewPlace(v *page.View, room Room, d *document, t *wire.Token) (refresh int) {
+	fact := e.factOf(t.ID, &t.Place)
+	v.Key, v.Lane, v.Drawn = fact.key.String(), fact.lane.String(), fact.drawn
+	v.Place, v.Instant, v.Young = wire.Hex(t.ID), instantText(t.Instant), e.about(room, t.Instant)
+	v.Phase = page.Waiting
+	low, high, known := e.position(room.ID, fact)
+	if !known {
+		return refreshUnknown
+	}
+	e.line(v, d, fact.lane)
+	v.Known, v.Low, v.High = true, max(low, 1)-1, max(high, 1)-1
+	switch {
+	case d.doc.State == wire.RoomEarly.String() || d.doc.State == wire.RoomClosed.String():
+		v.Phase, v.Until = page.Early, d.doc.OpensAt
+		return refreshResting
+	case high == 0:
+		v.Phase = page.Invited
+		return 0
+	case d.doc.State == wire.RoomPaused.String():
+		v.Phase = page.Paused
+		return refreshResting
+	case d.doc.State == wire.RoomSoldOut.String():
+		v.Phase = page.SoldOut
+		return refreshResting
+	}
+	return refreshWaiting
+}
+
+// line copies what the document tells everybody.
+func (e *Edge) line(v *page.View, d *document, lane wire.Lane) {
+	if d == nil {
+		return
+	}
+	v.Line = page.Line{
+		Known: true, Waiting: d.doc.Waiting, PerMinute: d.doc.PerMinute, Left: d.doc.Left, Coming: d.doc.Coming,
+		Price: d.doc.Price, Currency: d.doc.Currency,
+	}
+	if l := laneOf(&d.doc, lane); l != nil {
+		v.Line.RateLow, v.Line.RateHigh = l.RateLow, l.RateHigh
+	}
+}
+
+// admitted reports whether the visitor carries a pass that is still good, and when it ends, µs.
+func (e *Edge) admitted(ctx *fasthttp.RequestCtx, room Room, who visitor) (ends int64, ok bool) {
+	text := web.Cookie(ctx, roomCookie(CookiePass, room.ID))
+	if text == "" || !who.known {
+		return 0, false
+	}
+	claims, err := e.deps.Passes.Verify(text, room.ID, time.UnixMicro(e.now()))
+	if err != nil || claims.Subject != wire.Hex(who.hash) {
+		return 0, false
+	}
+	return claims.ExpiresAt.UnixMicro(), true
+}
+
+// getAsset serves a file of the page for good: its name changes with its content.
+func (e *Edge) getAsset(ctx *fasthttp.RequestCtx) error {
+	name, err := web.PathParam(ctx, "name")
+	if err != nil {
+		return err
+	}
+	asset, ok := e.page.Asset(name)
+	if !ok {
+		return web.NotFound("There is no such file.")
+	}
+	h := &ctx.Response.Header
+	h.Set(fasthttp.HeaderCacheControl, "public, max-age=31536000, immutable")
+	h.Set(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
+	ctx.SetContentType(asset.Type)
+	body := asset.Body
+	if allows(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)), "gzip") {
+		h.Set(fasthttp.HeaderContentEncoding, "gzip")
+		body = fasthttp.AppendGzipBytes(nil, body)
+	}
+	ctx.Response.SetBodyRaw(body)
+	return nil
+}

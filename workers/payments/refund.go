@@ -1,0 +1,222 @@
+package payments
+
+import (
+	"context"
+	"fmt"
+
+	"fairgate/internal/payment"
+	"fairgate/internal/sale"
+	"fairgate/internal/store"
+)
+
+// Refund gives money back: the refunds row of the obligation's cause, or, where there is none, all that is left of the
+// booking's payment.
+func (h *Handlers) Refund(ctx context.Context, o store.Obligation) error {
+	t, err := taskOf(o)
+	if err != nil {
+		return err
+	}
+	r, p, all, err := h.dueRefund(ctx, o, t)
+	if err != nil {
+		return err
+	}
+	if r.Status == "succeeded" || r.Status == "cancelled" {
+		return h.store.Money(ctx, func(m *store.Money) error { return m.Done(ctx, o.Kind, o.Cause) })
+	}
+	a, ok := paidBy(r, all)
+	if !ok || r.Amount == 0 {
+		if waiting(all) {
+			return fmt.Errorf("%w: the payment is not captured", ErrEarly)
+		}
+		return h.nothingTaken(ctx, o, r)
+	}
+	g, err := h.refundAt(ctx, o, r, a)
+	if err != nil {
+		return err
+	}
+	return h.store.Money(ctx, func(m *store.Money) error {
+		if pending, err := m.Pending(ctx, o.Kind, o.Cause); err != nil || !pending {
+			return err
+		}
+		if err := refunded(ctx, m, p, a, r, g); err != nil {
+			return err
+		}
+		return m.Done(ctx, o.Kind, o.Cause)
+	})
+}
+
+// dueRefund reads the refund, or makes it, with its payment and attempts.
+func (h *Handlers) dueRefund(ctx context.Context, o store.Obligation, t payment.Task) (r store.Refund, p store.Payment, all []store.Attempt, err error) {
+	id, err := h.payments.NewID()
+	if err != nil {
+		return r, p, nil, err
+	}
+	err = h.store.Money(ctx, func(m *store.Money) error {
+		var ok bool
+		if r, ok, err = m.RefundByCause(ctx, o.Cause); err != nil {
+			return err
+		}
+		booking := t.Booking
+		if ok {
+			booking = r.Booking
+		}
+		var paid bool
+		if p, paid, err = m.PaymentOf(ctx, booking); err != nil {
+			return err
+		}
+		if !paid {
+			return fmt.Errorf("%w: booking %s has no payment", ErrDead, booking)
+		}
+		if all, err = m.Attempts(ctx, p.ID); err != nil || ok {
+			return err
+		}
+		due, _, err := m.RefundsOf(ctx, p.ID)
+		if err != nil {
+			return err
+		}
+		if !t.Refund.IsZero() {
+			id = t.Refund
+		}
+		r = store.Refund{
+			ID: id, Payment: p.ID, Booking: p.Booking, Amount: max(0, p.Amount-due), Currency: p.Currency, Status: "due", Cause: o.Cause,
+		}
+		_, err = m.AddRefund(ctx, r)
+		return err
+	})
+	return r, p, all, err
+}
+
+// paidBy picks the attempt whose money goes back: the refund's own, else the captured one.
+func paidBy(r store.Refund, all []store.Attempt) (store.Attempt, bool) {
+	for _, a := range all {
+		if payment.State(a.Status) == payment.Captured && (r.Attempt.IsZero() || r.Attempt == a.ID) {
+			return a, true
+		}
+	}
+	return store.Attempt{}, false
+}
+
+// waiting reports whether money is still on its way to us.
+func waiting(all []store.Attempt) bool {
+	for _, a := range all {
+		if s := payment.State(a.Status); a.Intent != "" && (s == payment.Authorised || s == payment.Confirmed) {
+			return true
+		}
+	}
+	return false
+}
+
+// nothingTaken closes a refund of a payment that never took money, or of tickets that cost nothing.
+func (h *Handlers) nothingTaken(ctx context.Context, o store.Obligation, r store.Refund) error {
+	status := "cancelled"
+	if r.Amount == 0 {
+		status = "succeeded"
+	}
+	return h.store.Money(ctx, func(m *store.Money) error {
+		if pending, err := m.Pending(ctx, o.Kind, o.Cause); err != nil || !pending {
+			return err
+		}
+		if err := m.SettleRefund(ctx, r.ID, status); err != nil {
+			return err
+		}
+		return m.Done(ctx, o.Kind, o.Cause)
+	})
+}
+
+// refundAt makes the refund at the provider, or finds the one that an earlier call made: always before a new try, and
+// when the key may be forgotten there.
+func (h *Handlers) refundAt(ctx context.Context, o store.Obligation, r store.Refund, a store.Attempt) (payment.Giveback, error) {
+	if r.Provider != "" {
+		return h.stripe.Giveback(ctx, r.Provider)
+	}
+	if o.Try > 1 || h.now().Sub(o.Created) > payment.KeyLife {
+		if g, ok, err := h.madeBefore(ctx, r, a); err != nil || ok {
+			return g, err
+		}
+	}
+	g, err := h.stripe.Refund(ctx, payment.RefundSpec{
+		Intent: a.Intent, Refund: r.ID, Amount: r.Amount, Key: payment.Key(o.Kind, o.Cause, o.Try),
+	})
+	if err == nil {
+		return g, nil
+	}
+	fault := payment.FaultOf(err)
+	if fault == payment.FaultBusy || fault == payment.FaultUnknown {
+		return g, err
+	}
+	if g, ok, look := h.madeBefore(ctx, r, a); look != nil || ok {
+		return g, look
+	}
+	if fault == payment.FaultStored {
+		return g, err
+	}
+	// Refused for good (disputed, refunded at the provider's dashboard): the debt stays visible.
+	return g, fmt.Errorf("%w: %w", ErrDead, err)
+}
+
+// madeBefore looks for our refund among those of the intent.
+func (h *Handlers) madeBefore(ctx context.Context, r store.Refund, a store.Attempt) (payment.Giveback, bool, error) {
+	all, err := h.stripe.Givebacks(ctx, a.Intent)
+	if err != nil {
+		return payment.Giveback{}, false, err
+	}
+	for _, g := range all {
+		if g.Refund == r.ID {
+			return g, true, nil
+		}
+	}
+	return payment.Giveback{}, false, nil
+}
+
+// refundStatus is our status of a refund at the provider.
+func refundStatus(provider string) string {
+	switch provider {
+	case "pending", "requires_action", "succeeded", "failed":
+		return provider
+	case "canceled":
+		return "cancelled"
+	}
+	return "pending"
+}
+
+// refunded writes down what became of a refund at the provider. It may be called again whenever that changes.
+func refunded(ctx context.Context, m *store.Money, p store.Payment, a store.Attempt, r store.Refund, g payment.Giveback) error {
+	status := refundStatus(g.Status)
+	var postings []payment.Posting
+	if status != "requires_action" {
+		out, err := payment.RefundPosting(g.ID, g.Currency, g.Amount)
+		if err != nil {
+			return err
+		}
+		postings = append(postings, out)
+	}
+	if status == "failed" || status == "cancelled" {
+		back, err := payment.RefundFailedPosting(g.ID, g.Currency, g.Amount)
+		if err != nil {
+			return err
+		}
+		postings = append(postings, back)
+	}
+	for _, posting := range postings {
+		if err := post(ctx, m, p, posting); err != nil {
+			return err
+		}
+	}
+	if err := m.MoveRefund(ctx, r.ID, status, g.ID, a.ID); err != nil {
+		return err
+	}
+	_, accepted, err := m.RefundsOf(ctx, p.ID)
+	if err != nil || accepted == 0 {
+		return err
+	}
+	to := payment.PartlyRefunded
+	if accepted >= p.Amount {
+		to = payment.Refunded
+	}
+	if _, err := m.MovePayment(ctx, p.ID, payment.PaymentBefore(to), string(to)); err != nil {
+		return err
+	}
+	return tell(ctx, m, p, "refundSent", payment.FactRefund+g.ID, map[string]any{
+		"amount": sale.Money{Minor: g.Amount, Currency: g.Currency}.String(), "currency": g.Currency,
+	})
+}

@@ -1,0 +1,129 @@
+package workers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/stripe/stripe-go/v76"
+	"github.com/stripe/stripe-go/v76/webhook"
+	"github.com/valyala/fasthttp"
+
+	"fairgate/internal/conf"
+	"fairgate/internal/store"
+	"fairgate/internal/web"
+)
+
+const (
+	// maxSignature is the longest signature header that is looked at.
+	maxSignature = 1024
+	// maxName bounds each name that is stored of an event.
+	maxName = 200
+	// enqueueWait is how long the provider's call waits for Redis; the sweeper comes later if it does not answer.
+	enqueueWait = 300 * time.Millisecond
+	// webhookRetry is when the provider should send an event again that could not be made durable.
+	webhookRetry = 5 * time.Second
+)
+
+// WebhookConfig is the endpoint that the provider calls.
+type WebhookConfig struct {
+	Secret    conf.Secret   `yaml:"secret" help:"signing secret of the webhook endpoint, whsec_…"`
+	OldSecret conf.Secret   `yaml:"oldSecret" help:"the secret before, accepted while it is being replaced"`
+	Tolerance time.Duration `yaml:"tolerance" default:"300s" help:"how old a signature may be"`
+}
+
+// Validate names the key that cannot work; it never repeats a secret.
+func (c WebhookConfig) Validate() error {
+	if !strings.HasPrefix(c.Secret.Reveal(), "whsec_") {
+		return errors.New("secret: expected the endpoint's signing secret, which begins with whsec_")
+	}
+	if c.OldSecret != "" && !strings.HasPrefix(c.OldSecret.Reveal(), "whsec_") {
+		return errors.New("oldSecret: expected a signing secret, which begins with whsec_, or nothing")
+	}
+	if c.Tolerance < 0 {
+		return errors.New("tolerance: must not be negative")
+	}
+	return nil
+}
+
+// Routes registers POST /webhooks/stripe.
+func (w *Workers) Routes(r *web.Router) { r.Handle(fasthttp.MethodPost, "/webhooks/stripe", w.webhook) }
+
+// webhook makes a signed event durable and answers 200 only then. Of its content only names are kept: the object is
+// fetched anew when the event is acted upon. Crash story: before the commit the provider sends the event again; after
+// it the sweeper finds the event.
+func (w *Workers) webhook(ctx *fasthttp.RequestCtx) error {
+	e, err := w.readEvent(ctx.PostBody(), string(ctx.Request.Header.Peek("Stripe-Signature")))
+	if err != nil {
+		w.metrics.webhooks.WithLabelValues("refused").Inc()
+		return err
+	}
+	work, cancel := web.RequestContext(ctx)
+	defer cancel()
+	fresh, err := w.store.StoreWebhook(work, e)
+	if err != nil {
+		w.metrics.webhooks.WithLabelValues("failed").Inc()
+		w.log.ErrorContext(work, "webhook not stored", "event", e.ID, "error", err)
+		return web.Unavailable(webhookRetry)
+	}
+	if fresh {
+		w.metrics.webhooks.WithLabelValues("stored").Inc()
+		w.announce(work, e)
+	} else {
+		w.metrics.webhooks.WithLabelValues("repeated").Inc()
+	}
+	return web.WriteJSON(ctx, fasthttp.StatusOK, map[string]bool{"received": true})
+}
+
+// announce hands a stored event to asynq. Failing is fine: the sweeper finds it.
+func (w *Workers) announce(ctx context.Context, e store.WebhookEvent) {
+	ctx, cancel := context.WithTimeout(ctx, enqueueWait)
+	defer cancel()
+	if err := w.enqueueEvent(ctx, e); err != nil {
+		w.metrics.enqueue.WithLabelValues("failed").Inc()
+	}
+}
+
+// readEvent checks the signature over the raw body and picks the names out of the event.
+func (w *Workers) readEvent(body []byte, signature string) (store.WebhookEvent, error) {
+	if signature == "" || len(signature) > maxSignature {
+		return store.WebhookEvent{}, web.BadRequest("Stripe-Signature", "a signature of the payment provider")
+	}
+	options := webhook.ConstructEventOptions{Tolerance: w.cfg.Webhook.Tolerance, IgnoreAPIVersionMismatch: true}
+	ev, err := webhook.ConstructEventWithOptions(body, signature, w.cfg.Webhook.Secret.Reveal(), options)
+	if err != nil && w.cfg.Webhook.OldSecret != "" {
+		ev, err = webhook.ConstructEventWithOptions(body, signature, w.cfg.Webhook.OldSecret.Reveal(), options)
+	}
+	if err != nil {
+		return store.WebhookEvent{}, web.BadRequest("Stripe-Signature", "a valid signature over the body, not older than five minutes")
+	}
+	e := store.WebhookEvent{ID: ev.ID, Account: ev.Account, Type: string(ev.Type), APIVersion: ev.APIVersion, Object: objectOf(ev)}
+	for key, v := range map[string]string{"id": e.ID, "type": e.Type, "data.object.id": e.Object} {
+		if v == "" || len(v) > maxName {
+			return store.WebhookEvent{}, web.BadRequest(key, fmt.Sprintf("a name of 1 to %d bytes", maxName))
+		}
+	}
+	if len(e.Account) > maxName || len(e.APIVersion) > maxName {
+		return store.WebhookEvent{}, web.BadRequest("api_version", fmt.Sprintf("at most %d bytes", maxName))
+	}
+	if e.APIVersion != stripe.APIVersion {
+		w.metrics.webhooks.WithLabelValues("other_version").Inc()
+	}
+	return e, nil
+}
+
+// objectOf names what to look at: a charge's events are about its intent.
+func objectOf(ev stripe.Event) string {
+	if ev.Data == nil {
+		return ""
+	}
+	id, _ := ev.Data.Object["id"].(string)
+	if strings.HasPrefix(id, "ch_") {
+		if intent, _ := ev.Data.Object["payment_intent"].(string); intent != "" {
+			return intent
+		}
+	}
+	return id
+}
