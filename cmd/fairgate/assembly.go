@@ -144,7 +144,7 @@ func (a *assembly) desk(topic string) *answer.Desk {
 			partitions = a.cfg.Kafka.QueuePartitions
 		}
 		d = answer.New(answer.Config{Topic: a.topic(topic), Partitions: partitions},
-			answer.Deps{Events: a.events, Log: a.log, Metrics: prometheus.WrapRegistererWith(prometheus.Labels{"topic": topic}, a.registry)})
+			answer.Deps{Events: a.events, Log: a.log, Metrics: a.registry})
 		a.desks[topic] = d
 		a.ready.Add("answers "+topic, d.Ready)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,7 +39,7 @@ func (a *assembly) readFacts(ctx context.Context, sim *stripesim.Sim) (crowd.Fac
 }
 
 // errEnd ends a reading at the end of the topic as it was when the reading began.
-var errEnd = fmt.Errorf("read to the end")
+var errEnd = errors.New("read to the end")
 
 // eachOutcome calls do for every outcome of a partition so far, once each, in order.
 func (a *assembly) eachOutcome(ctx context.Context, topic string, partition int32, do func(*wire.Outcome) error) error {
@@ -67,7 +68,7 @@ func (a *assembly) eachOutcome(ctx context.Context, topic string, partition int3
 			}
 			return nil
 		})
-	if isEnd(err) {
+	if errors.Is(err, errEnd) {
 		return nil
 	}
 	return err

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	_ "time/tzdata" // events name time zones, and slim images have no database of them
 
 	"github.com/alecthomas/kong"
 

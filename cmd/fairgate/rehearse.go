@@ -11,7 +11,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/valyala/fasthttp"
+
 	"fairgate/internal/crowd"
+	"fairgate/internal/run"
 	"fairgate/internal/verify"
 )
 
@@ -44,6 +47,7 @@ func (r rehearsal) overlay(c *Config) {
 	c.Botguard.Puzzle.Difficulty = r.Difficulty
 	c.Workers.RelayEvery = 50 * time.Millisecond
 	c.Workers.SweepAfter = 3 * time.Second
+	c.Waitingroom.Refresh = 500 * time.Millisecond
 }
 
 // rehearse runs a whole sale on free ports in a folder of its own.
@@ -78,13 +82,13 @@ func (c demoCommand) rehearse(ctx context.Context, out io.Writer, log *slog.Logg
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	failed := make(chan error, 1)
-	s.part("rehearsal", func(ctx context.Context) error {
+	s.late = append(s.late, run.Part{Name: "rehearsal", MayEnd: true, Run: func(ctx context.Context) error {
 		defer end()
 		var err error
-		report, err = s.drive(ctx, r, c.Seed, c.JSON)
+		report, err = s.drive(ctx, r, c.Seed)
 		failed <- err
 		return nil
-	})
+	}})
 	if err := s.run(ctx); err != nil {
 		return err
 	}
@@ -101,11 +105,14 @@ func (c demoCommand) rehearse(ctx context.Context, out io.Writer, log *slog.Logg
 }
 
 // drive seeds, sends the fans, waits until everything has come to rest, and verifies.
-func (s *stack) drive(ctx context.Context, r rehearsal, seed uint64, quiet bool) (rehearsalReport, error) {
+func (s *stack) drive(ctx context.Context, r rehearsal, seed uint64) (rehearsalReport, error) {
 	if err := s.whenReady(ctx); err != nil {
 		return rehearsalReport{}, err
 	}
 	if err := r.seed(ctx, s.db, s.publisher(), time.Now()); err != nil {
+		return rehearsalReport{}, err
+	}
+	if err := s.roomServed(ctx); err != nil {
 		return rehearsalReport{}, err
 	}
 	path := filepath.Join(s.options.dir, "journal.jsonl")
@@ -123,6 +130,14 @@ func (s *stack) drive(ctx context.Context, r rehearsal, seed uint64, quiet bool)
 		return rehearsalReport{}, err
 	}
 	return s.judge(ctx, r, fans, []string{path})
+}
+
+// roomServed waits until the edge serves the room's document: it learns of new rooms every now and then.
+func (s *stack) roomServed(ctx context.Context) error {
+	return settle(ctx, startTimeout, func(context.Context) (bool, error) {
+		status, _, err := fasthttp.Get(nil, fmt.Sprintf("%s/rooms/%d/queue", s.shopURL(), rehearsalRoom))
+		return status == fasthttp.StatusOK, err
+	})
 }
 
 // crowd is the rehearsal's crowd, against servers anywhere.

@@ -16,9 +16,14 @@ import (
 
 // addAdmin puts the dashboard on a listener of its own: asynqmon behind its login is a net/http handler.
 func (a *assembly) addAdmin() error {
+	guard, err := a.guard()
+	if err != nil {
+		return err
+	}
 	d, err := admin.New(a.cfg.Admin, admin.Deps{
 		Store: a.db, Redis: sharedRedis{a.redis}, Commands: a.commander(), Events: a.events,
 		DocumentsTopic: a.topic(wire.TopicQueueDocuments), Partitions: a.cfg.Kafka.QueuePartitions,
+		OrdersPartitions: a.cfg.Kafka.OrdersPartitions, Guard: fanGuard{guard},
 		Log: a.log, Metrics: a.registry,
 	})
 	if err != nil {

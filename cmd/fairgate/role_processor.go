@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"fairgate/internal/engine"
 	"fairgate/internal/sale"
 	"fairgate/internal/wire"
@@ -70,8 +68,7 @@ func (a *assembly) replica(log, outcomes, documents string, partition int32, mac
 	}
 	r := engine.New(cfg, engine.Deps{
 		Events: a.events, Leases: engine.PostgresLeases(a.db, a.cfg.Processor.Engine.LeaseTTL), Snapshots: a.db, RoomTime: a.clock.Now,
-		Machine: machine, Log: a.log,
-		Metrics: prometheus.WrapRegistererWith(prometheus.Labels{"log": log, "partition": fmt.Sprint(partition)}, a.registry),
+		Machine: machine, Log: a.log, Metrics: a.registry,
 	})
 	a.part("engine "+name, r.Run)
 	a.ready.Add("engine "+name, r.Ready)

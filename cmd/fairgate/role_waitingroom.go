@@ -167,3 +167,9 @@ func (g fanGuard) Allow(ctx context.Context, c booking.Call) (bool, time.Duratio
 	}
 	return d.Allow, d.RetryAfter, headers
 }
+
+// AllowLogin limits attempts to log in to the dashboard.
+func (g fanGuard) AllowLogin(ctx context.Context, address netip.Addr) (bool, time.Duration) {
+	d := g.Guard.Judge(ctx, botguard.Request{Action: botguard.ActionLogin, Address: address})
+	return d.Allow, d.RetryAfter
+}

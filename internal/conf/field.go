@@ -127,9 +127,9 @@ func supported(t reflect.Type) bool {
 	case isText(t), isSection(t):
 		return true
 	case t.Kind() == reflect.Slice:
-		return isSection(t.Elem())
+		return supported(t.Elem())
 	case t.Kind() == reflect.Map:
-		return t.Key().Kind() == reflect.String && (isText(t.Elem()) || isSection(t.Elem()))
+		return t.Key().Kind() == reflect.String && supported(t.Elem())
 	default:
 		return false
 	}

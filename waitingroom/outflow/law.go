@@ -117,10 +117,16 @@ func (s *State) room(c Config, in Input, pace int64) int64 {
 	return (slots-in.Inside+door-in.Pending)*one + s.freed - s.expected(c)
 }
 
-// stock is how many more people, in micros, may be on their way to the stock left.
+// stock is how many more people, in micros, may be on their way to the stock left. Unlike the slots, which are freed as
+// fast as they fill, the last tickets must not wait for the memory of people who have long come: nobody is expected who
+// is not due.
 func (s *State) stock(c Config, in Input) int64 {
 	buyers := max(one, mulDiv(in.StockLeft*one, c.MarginPermille, 1_000))
-	return buyers - (in.Inside+in.Pending)*one - s.expected(c)
+	expected := s.expected(c)
+	if in.Due != Unknown {
+		expected = min(expected, mulDiv(in.Due*one, s.show, one))
+	}
+	return buyers - (in.Inside+in.Pending)*one - expected
 }
 
 // expected is how many of the lately invited should still come, in micros.

@@ -120,6 +120,8 @@ type Input struct {
 	Waiting int64
 	// Pending is the number whose ask is recorded and who have no slot yet: the people at the door.
 	Pending int64
+	// Due is the number of invited places that have not asked yet, those that never will among them; or Unknown.
+	Due int64
 	// Inside is the number of slots taken, granted and unclaimed ones included.
 	Inside int64
 	// StockLeft is the number of units free to sell, or Unknown.
@@ -148,6 +150,7 @@ func (in Input) clean() Input {
 		*n = clamp(*n, 0, maxPeople)
 	}
 	in.StockLeft = clamp(in.StockLeft, Unknown, maxPeople)
+	in.Due = clamp(in.Due, Unknown, maxPeople)
 	in.Headroom = clamp(in.Headroom, Unknown, 1_000)
 	return in
 }

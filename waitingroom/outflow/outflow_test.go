@@ -53,7 +53,7 @@ func TestConfig_DefaultsAreFinal(t *testing.T) {
 }
 
 func open(waiting int64) Input {
-	return Input{Waiting: waiting, StockLeft: Unknown, Headroom: Unknown}
+	return Input{Waiting: waiting, Due: Unknown, StockLeft: Unknown, Headroom: Unknown}
 }
 
 // total steps a room for the given time with nothing but time changing, and returns how many were invited.
@@ -150,6 +150,27 @@ func TestStep_StockBoundsThoseOnTheirWay(t *testing.T) {
 	}
 }
 
+func TestStep_LastTicketsDoNotWaitForPeopleWhoHaveCome(t *testing.T) {
+	c := Config{RatePerMinute: 600, Cap: 100, ShowPermille: 1_000, RampMicros: NoRamp}
+	var s State
+	in := open(1_000)
+	in.StockLeft, in.Due = 1, 0
+	first := total(&s, c, in, second)
+	if first == 0 {
+		t.Fatal("nobody was invited for the last ticket")
+	}
+	in.NowMicros = s.last
+	in.Due = first
+	if n := total(&s, c, in, second); n > 1 {
+		t.Fatalf("invited %d more while %d are due", n, first)
+	}
+	in.NowMicros = s.last
+	in.Due, in.ShowUps = 0, first // they came, and did not buy
+	if n := total(&s, c, in, second); n == 0 {
+		t.Fatal("the last ticket waits although nobody is on the way")
+	}
+}
+
 func TestStep_HeadroomScalesTheRate(t *testing.T) {
 	c := Config{RatePerMinute: 600, Cap: MaxCap, ShowPermille: 1_000, RampMicros: NoRamp}
 	var s State
@@ -177,7 +198,7 @@ func drawInput(t *rapid.T, now int64) Input {
 	people := rapid.OneOf(rapid.Int64Range(-5, 2_000), rapid.Int64())
 	return Input{
 		NowMicros: now + rapid.OneOf(rapid.Int64Range(-second, 5*second), rapid.Int64()).Draw(t, "step"),
-		Waiting:   people.Draw(t, "waiting"), Pending: people.Draw(t, "pending"), Inside: people.Draw(t, "inside"),
+		Waiting:   people.Draw(t, "waiting"), Pending: people.Draw(t, "pending"), Due: people.Draw(t, "due"), Inside: people.Draw(t, "inside"),
 		StockLeft: people.Draw(t, "stock"), Headroom: people.Draw(t, "headroom"),
 		ShowUps: people.Draw(t, "shows"), NoShows: people.Draw(t, "noShows"), Admitted: people.Draw(t, "admitted"),
 		Freed: people.Draw(t, "freed"), Gone: people.Draw(t, "gone"), Paused: rapid.Bool().Draw(t, "paused"),

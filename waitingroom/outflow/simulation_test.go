@@ -105,7 +105,7 @@ func (w *crowd) run(step, until, warm int64) {
 		w.admit(now)
 		w.in.NowMicros, w.in.Waiting, w.in.Pending, w.in.Inside = now, w.waiting, w.door, w.inside
 		n := w.law.Step(w.c, w.in)
-		w.in = Input{StockLeft: Unknown, Headroom: Unknown}
+		w.in = Input{Due: Unknown, StockLeft: Unknown, Headroom: Unknown}
 		w.invite(now, n)
 		if now < warm {
 			continue
@@ -142,7 +142,7 @@ func newCrowd(seed uint64, c Config, abandon func(int64) float64) *crowd {
 	return &crowd{
 		c: c, rng: rng, abandon: abandon, waiting: 1 << 30,
 		stay: func() int64 { return 60*second + rng.Int64N(240*second) },
-		in:   Input{StockLeft: Unknown, Headroom: Unknown},
+		in:   Input{Due: Unknown, StockLeft: Unknown, Headroom: Unknown},
 	}
 }
 

@@ -114,7 +114,7 @@ func (rm *room) flow(c *sale.LogClock, out *wire.Outcomes) {
 		}
 	}
 	n := rm.law.Step(config, outflow.Input{
-		NowMicros: c.Elapsed(), Waiting: waiting, Pending: int64(rm.asking()), Inside: int64(rm.inside),
+		NowMicros: c.Elapsed(), Waiting: waiting, Pending: int64(rm.asking()), Due: int64(rm.invited), Inside: int64(rm.inside),
 		StockLeft: rm.signal.Left, Headroom: int64(rm.signal.Headroom),
 		ShowUps: rm.tally.showUps, NoShows: rm.tally.noShows, Admitted: rm.tally.admitted, Freed: rm.tally.freed,
 		Gone: rm.tally.gone, Paused: rm.state != wire.RoomOpen,

@@ -1,0 +1,139 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"fairgate/internal/store"
+	"fairgate/internal/wire"
+)
+
+// Publisher tells the log about rows: an event or a room exists for the machines once its definition is in the log. All
+// of it is idempotent: a crash after the row and before the definition is mended by the next Sweep.
+type Publisher struct {
+	Store    *store.DB
+	Commands *Commander
+	Log      *slog.Logger
+}
+
+// sweepLimit is how many undefined rows of each kind one sweep takes.
+const sweepLimit = 100
+
+// Sweep defines what has a row and is not known to the log. One row that cannot be defined keeps none of the others from
+// it; the error joins them all.
+func (p *Publisher) Sweep(ctx context.Context) error {
+	var errs []error
+	rooms, err := p.Store.UndefinedRooms(ctx, sweepLimit)
+	errs = append(errs, err)
+	for _, r := range rooms {
+		errs = append(errs, p.Room(ctx, r))
+	}
+	events, err := p.Store.UndefinedEvents(ctx, sweepLimit)
+	errs = append(errs, err)
+	for i := range events {
+		errs = append(errs, p.Event(ctx, &events[i]))
+	}
+	events, err = p.Store.EventsWithUndefinedTypes(ctx, sweepLimit)
+	errs = append(errs, err)
+	for i := range events {
+		errs = append(errs, p.types(ctx, &events[i]))
+	}
+	return errors.Join(errs...)
+}
+
+// Define publishes an event by its id.
+func (p *Publisher) Define(ctx context.Context, event int64) error {
+	e, err := p.Store.LatestEvent(ctx, event)
+	if err != nil {
+		return err
+	}
+	return p.Event(ctx, &e)
+}
+
+// DefineRoom publishes a room by its id.
+func (p *Publisher) DefineRoom(ctx context.Context, room int64) error {
+	r, err := p.Store.LatestRoom(ctx, room)
+	if err != nil {
+		return err
+	}
+	return p.Room(ctx, r)
+}
+
+// Event defines an event and its ticket types.
+func (p *Publisher) Event(ctx context.Context, e *store.Event) error {
+	// A definition that differs from the row means the log went on by operators' commands: the log is right.
+	_, err := p.Commands.Event(ctx, e.Partition, e.ID, 0, eventBody(e))
+	if err != nil && !Refused(err, wire.ReasonExists) && !Refused(err, wire.ReasonEventCancelled) {
+		return fmt.Errorf("defining event %d: %w", e.ID, err)
+	}
+	return p.types(ctx, e)
+}
+
+// types defines those ticket types whose definition the projection has not seen come back.
+func (p *Publisher) types(ctx context.Context, e *store.Event) error {
+	for _, t := range e.Types {
+		if t.ChangedSeq != 0 {
+			continue
+		}
+		if err := p.Type(ctx, e, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Type defines one ticket type of an event that the log knows.
+func (p *Publisher) Type(ctx context.Context, e *store.Event, t store.TicketType) error {
+	_, err := p.Commands.Event(ctx, e.Partition, e.ID, 0, &wire.DefineType{
+		Type: t.Type, Capacity: uint32(t.Capacity), PerUser: uint16(t.PerUser), Default: t.Default, Price: wire.Price(t.Price),
+	})
+	if err != nil && !Refused(err, wire.ReasonExists) && !Refused(err, wire.ReasonEventCancelled) {
+		return fmt.Errorf("defining ticket type %d of event %d: %w", t.Type, e.ID, err)
+	}
+	return nil
+}
+
+func eventBody(e *store.Event) *wire.DefineEvent {
+	return &wire.DefineEvent{
+		Currency: [3]byte([]byte(e.Currency)), Hold: e.Hold.Microseconds(), Offer: e.Offer.Microseconds(),
+		Grace: e.Grace.Microseconds(), Frozen: e.Frozen.Microseconds(), PerUser: uint16(e.PerUser),
+		NeedsPass: e.Room != 0, Room: e.Room, RoomPartition: e.RoomPartition,
+	}
+}
+
+// Room defines a room and notes that the log knows it.
+func (p *Publisher) Room(ctx context.Context, r store.Room) error {
+	if r.Mode != "fcfs" {
+		return fmt.Errorf("defining room %d: a draw needs a stored seed, which this version does not keep", r.ID)
+	}
+	events, err := p.Store.RoomEvents(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	body := roomBody(&r)
+	if len(events) > 0 {
+		body.OrdersPart = events[0].Partition
+	}
+	if _, err := p.Commands.Room(ctx, r.Partition, r.ID, 0, body); err != nil {
+		return fmt.Errorf("defining room %d: %w", r.ID, err)
+	}
+	return p.Store.RoomDefined(ctx, r.ID)
+}
+
+func roomBody(r *store.Room) *wire.DefineRoom {
+	return &wire.DefineRoom{
+		Opens: micros(r.OpensAt), EarlyFrom: micros(r.EarlyFrom), DrawCloses: micros(r.DrawCloses), Ends: micros(r.EndsAt),
+		Cap: uint32(r.Cap), PerMinute: uint32(r.PerMinute), Claim: r.Claim.Microseconds(), Grace: r.Grace.Microseconds(),
+		Pass: r.Pass.Microseconds(), Late: r.Late.Microseconds(),
+	}
+}
+
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}

@@ -1,0 +1,199 @@
+// Package verify derives everything again from the logs and says what does not agree: `fairgate verify` and `fairgate
+// replay`. It reads Kafka, and Postgres if it is given one, and writes neither.
+//
+// What the outcomes must be is said by internal/verify/model, which shares internal/wire with the machines and nothing
+// else. What Postgres must hold is the fold of the outcomes (fold.go). Checked are the invariants 1 to 7 of
+// ARCHITECTURE.md; of 8 what the logs show: a pass buys for one user.
+package verify
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"fairgate/internal/eventlog"
+	"fairgate/internal/verify/model"
+	"fairgate/internal/wire"
+)
+
+// Config says what to verify. The zero value of every field but the partitions works; a log with no partitions is
+// skipped.
+type Config struct {
+	OrdersPartitions int
+	QueuePartitions  int
+	Prefix           string       // before the names of the topics
+	Limits           model.Limits // that the stock machine runs with
+	MaxViolations    int          // kept in the report [100]
+}
+
+// Validate names the field that cannot work.
+func (c Config) Validate() error {
+	for name, n := range map[string]int{"ordersPartitions": c.OrdersPartitions, "queuePartitions": c.QueuePartitions} {
+		if n < 0 || n > eventlog.MaxPartitions {
+			return fmt.Errorf("%s: must be between 0 and %d, is %d", name, eventlog.MaxPartitions, n)
+		}
+	}
+	return nil
+}
+
+// Progress is how far a verification has come in one partition.
+type Progress struct {
+	Log       string // "orders" or "queue"
+	Partition int32
+	Offset    int64 // of the next record
+	End       int64
+}
+
+// Provider is the other side of the money: what the payment provider says it holds for us. Optional.
+type Provider interface {
+	// Holds is the provider's balance for us, per currency (upper case), in minor units: what was taken less what was given
+	// back, disputed and kept as its fees.
+	Holds(ctx context.Context) (map[string]int64, error)
+}
+
+// Deps are what a verification reads. DB, Provider and Progress may be nil.
+type Deps struct {
+	Events   *eventlog.Log
+	DB       *pgxpool.Pool // primary, or a replica
+	Provider Provider
+	Progress func(Progress)
+}
+
+// Run verifies everything up to the end of the logs as of now. On a live system outcomes lag behind records, and Postgres
+// behind both: each is checked as far as it has come, and Counts says how far that is. An error means that something
+// could not be read, not that it is wrong.
+func Run(ctx context.Context, cfg Config, deps Deps) (Report, error) {
+	if err := cfg.Validate(); err != nil {
+		return Report{}, fmt.Errorf("verify: %w", err)
+	}
+	if cfg.MaxViolations <= 0 {
+		cfg.MaxViolations = 100
+	}
+	v := &verifier{cfg: cfg, deps: deps, report: Report{Counts: map[string]int64{}, Violations: []Violation{}}}
+	// Postgres' view is fixed first: everything in it is then in the topics, whose ends are looked up later.
+	var pg *view
+	if deps.DB != nil {
+		var err error
+		if pg, err = openView(ctx, deps.DB); err != nil {
+			return v.report, err
+		}
+		defer pg.close()
+	}
+	for p := range int32(cfg.OrdersPartitions) {
+		if err := v.orders(ctx, p, pg); err != nil {
+			return v.report, err
+		}
+	}
+	for p := range int32(cfg.QueuePartitions) {
+		if err := v.partition(ctx, wire.TopicQueue, wire.TopicQueueOutcomes, p, model.NewQueue(p), wire.NewQueueOutcome, nil); err != nil {
+			return v.report, err
+		}
+	}
+	if deps.DB != nil {
+		if err := v.money(ctx); err != nil {
+			return v.report, err
+		}
+	}
+	return v.report, nil
+}
+
+// verifier is one run. It belongs to one goroutine.
+type verifier struct {
+	cfg    Config
+	deps   Deps
+	report Report
+	recent []happened // of the partition being read
+}
+
+func (v *verifier) violate(invariant int, where, format string, args ...any) {
+	v.report.Total++
+	if len(v.report.Violations) < v.cfg.MaxViolations {
+		v.report.Violations = append(v.report.Violations, Violation{invariant, where, fmt.Sprintf(format, args...)})
+	}
+}
+
+// orders verifies a partition of `orders` and its projection.
+func (v *verifier) orders(ctx context.Context, p int32, pg *view) error {
+	checker := model.NewOrders(p, v.cfg.Limits)
+	if pg == nil {
+		return v.partition(ctx, wire.TopicOrders, wire.TopicOutcomes, p, checker, wire.NewOrderOutcome, nil)
+	}
+	at, err := pg.projected(ctx, p)
+	if err != nil {
+		return err
+	}
+	f := newFold(p, at.next)
+	if err := v.partition(ctx, wire.TopicOrders, wire.TopicOutcomes, p, checker, wire.NewOrderOutcome, f.take); err != nil {
+		return err
+	}
+	v.report.Counts["projection.behind"] += max(0, int64(checker.Seq())+1-int64(at.next))
+	return v.projection(ctx, pg, f, at)
+}
+
+// partition reads records and outcomes in lockstep and has each record checked with all its outcomes.
+func (v *verifier) partition(ctx context.Context, log, outcomes string, p int32, checker *model.Partition, body func(wire.Kind) wire.Body, each func(o wire.Outcome, b wire.Body)) error {
+	v.recent = nil
+	pair, err := openPair(ctx, v.deps.Events, v.cfg.Prefix+log, v.cfg.Prefix+outcomes, p)
+	if err != nil {
+		return err
+	}
+	for {
+		step, err := pair.next(ctx)
+		if err != nil {
+			return err
+		}
+		for _, f := range step.findings {
+			v.violate(f.Invariant, fmt.Sprintf("%s/%d", outcomes, p), "%s", f.Explain)
+		}
+		if step.done {
+			v.report.Counts[log+".unanswered"] += pair.records.end - checker.Next()
+			return nil
+		}
+		v.step(log, p, step, checker)
+		for _, b := range step.outcomes {
+			v.count(b, body, each)
+		}
+		v.report.Counts[log+".records"]++
+		if v.deps.Progress != nil && step.record.Offset%progressEvery == 0 {
+			v.deps.Progress(Progress{log, p, step.record.Offset + 1, pair.records.end})
+		}
+	}
+}
+
+// progressEvery is how many records lie between two calls of Progress.
+const progressEvery = 5_000
+
+// step checks one record, and keeps the story of the first that is wrong.
+func (v *verifier) step(log string, p int32, step step, checker *model.Partition) {
+	v.recent = append(v.recent, happened{step.record, step.outcomes})
+	if len(v.recent) > maxRecent {
+		v.recent = v.recent[len(v.recent)-maxRecent/2:]
+	}
+	diverged := checker.Diverged()
+	for _, f := range checker.Check(step.record.Offset, step.record.Value, step.outcomes) {
+		if v.report.Total == 0 {
+			v.report.Story = tell(log, v.recent)
+		}
+		v.violate(f.Invariant, fmt.Sprintf("%s/%d offset %d", log, p, step.record.Offset), "%s", f.Explain)
+	}
+	if checker.Diverged() && !diverged {
+		v.report.Counts[log+".diverged"]++
+	}
+}
+
+// count tallies an outcome and passes it on.
+func (v *verifier) count(b []byte, body func(wire.Kind) wire.Body, each func(wire.Outcome, wire.Body)) {
+	o, err := wire.ParseOutcome(b)
+	if err != nil {
+		return
+	}
+	decoded := body(o.Kind)
+	if decoded == nil || o.DecodeInto(decoded) != nil {
+		return
+	}
+	v.report.Counts["outcomes."+kindName(decoded)]++
+	if each != nil {
+		each(o, decoded)
+	}
+}
