@@ -23,6 +23,7 @@ import (
 	"fairgate/internal/store"
 	"fairgate/internal/web"
 	"fairgate/internal/wire"
+	"fairgate/workers"
 )
 
 // assembly is what the roles of one process share and add to: connections below, parts above, listeners last. It belongs
@@ -42,6 +43,7 @@ type assembly struct {
 	desks     map[string]*answer.Desk
 	theGuard  *botguard.Guard
 	payment   *payment.Service
+	workers   *workers.Workers
 	parts     []run.Part // in order of start, before the desks
 	late      []run.Part // after the desks: what listens on them
 	listeners []run.Part

@@ -175,11 +175,26 @@ func (s *stack) judge(ctx context.Context, r rehearsal, fans crowd.Report, journ
 	report := rehearsalReport{
 		rehearsal: r, Outcomes: fans.Counts, Steps: fans.Steps, Errors: fans.Errors, Failures: fans.Failures,
 	}
+	// Reconciling posts the provider's fees, which come with its balance transactions. At rest it must find nothing else.
+	reconciled, err := s.workers.Reconcile(ctx)
+	if err != nil {
+		return report, err
+	}
+	for _, f := range reconciled.Findings {
+		report.Violations++
+		report.First = append(report.First, fmt.Sprintf("reconcile: %+v", f))
+	}
 	verified, err := s.verify(ctx)
 	if err != nil {
 		return report, err
 	}
 	report.add(verified)
+	for _, behind := range []string{"orders.unanswered", "queue.unanswered", "projection.behind"} {
+		if n := verified.Counts[behind]; n > 1 {
+			report.Violations++
+			report.First = append(report.First, fmt.Sprintf("%s is %d at rest", behind, n))
+		}
+	}
 	facts, err := s.readFacts(ctx, s.sim)
 	if err != nil {
 		return report, err

@@ -20,8 +20,12 @@ func (a *assembly) addAdmin() error {
 	if err != nil {
 		return err
 	}
+	options, err := a.cfg.Redis.options()
+	if err != nil {
+		return err
+	}
 	d, err := admin.New(a.cfg.Admin, admin.Deps{
-		Store: a.db, Redis: sharedRedis{a.redis}, Commands: a.commander(), Events: a.events,
+		Store: a.db, Redis: ownRedis{options}, Commands: a.commander(), Events: a.events,
 		DocumentsTopic: a.topic(wire.TopicQueueDocuments), Partitions: a.cfg.Kafka.QueuePartitions,
 		OrdersPartitions: a.cfg.Kafka.OrdersPartitions, Guard: fanGuard{guard},
 		Log: a.log, Metrics: a.registry,
@@ -35,13 +39,13 @@ func (a *assembly) addAdmin() error {
 	return nil
 }
 
-// sharedRedis lets asynqmon use the process's connections.
-type sharedRedis struct{ redis.UniversalClient }
+// ownRedis gives asynqmon connections of its own: it closes them when it ends, while workers still use theirs.
+type ownRedis struct{ options *redis.UniversalOptions }
 
-// MakeRedisClient returns the client.
-func (s sharedRedis) MakeRedisClient() any { return s.UniversalClient }
+// MakeRedisClient returns a new client.
+func (r ownRedis) MakeRedisClient() any { return redis.NewUniversalClient(r.options) }
 
-var _ asynq.RedisConnOpt = sharedRedis{}
+var _ asynq.RedisConnOpt = ownRedis{}
 
 // adminUserCommand adds a user of the dashboard.
 type adminUserCommand struct {

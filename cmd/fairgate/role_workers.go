@@ -18,6 +18,7 @@ func (a *assembly) addWorkers(r *web.Router) error {
 		return err
 	}
 	w.Routes(r)
+	a.workers = w
 	a.late = append(a.late, w.Parts()...)
 	return nil
 }

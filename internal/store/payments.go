@@ -197,7 +197,13 @@ func (m *Money) AddAttempt(ctx context.Context, a Attempt) error {
 
 // MoveAttempt sets an attempt's status if it is one of from, and its intent and charge where they are given. An intent
 // once known is never replaced: moved is then false.
+//
+// Whoever changes both rows locks the payment first, as the projector does: the other order would be a deadlock.
 func (m *Money) MoveAttempt(ctx context.Context, a Attempt, from []string, to string) (moved bool, err error) {
+	_, err = m.tx.Exec(ctx, `SELECT 1 FROM payments WHERE id = (SELECT payment_id FROM payment_attempts WHERE id = $1) FOR UPDATE`, a.ID)
+	if err != nil {
+		return false, fmt.Errorf("locking an attempt's payment: %w", err)
+	}
 	tag, err := m.tx.Exec(ctx, `UPDATE payment_attempts SET status = $3, updated_at = now(), intent = coalesce(intent, nullif($4, '')),
 			charge = coalesce(nullif($5, ''), charge)
 		WHERE id = $1 AND status = ANY($2) AND ($4 = '' OR intent IS NULL OR intent = $4)`, a.ID, from, to, a.Intent, a.Charge)

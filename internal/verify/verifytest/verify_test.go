@@ -285,7 +285,7 @@ func TestVerify_PostgresIsTheFoldOfTheOutcomes(t *testing.T) {
 // bank is a provider that holds so many cents for us.
 type bank int64
 
-func (b bank) Captured(context.Context) (map[string]int64, error) {
+func (b bank) Holds(context.Context) (map[string]int64, error) {
 	return map[string]int64{"EUR": int64(b)}, nil
 }
 
