@@ -233,6 +233,7 @@ CREATE TABLE ledger (
     at                  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (fact, entry)
 );
+CREATE INDEX payments_event ON payments (event_id);
 CREATE INDEX ledger_event ON ledger (event_id, currency, account);
 
 CREATE TABLE notifications (
