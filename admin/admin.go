@@ -35,7 +35,7 @@ type Config struct {
 	Origins    []string       `yaml:"origins" help:"public origins (https://host) when a gateway changes the Host header"`
 	Session    time.Duration  `yaml:"session" default:"12h" help:"how long a login lasts"`
 	ServiceKey conf.Secret    `yaml:"serviceKey" help:"bearer key of other programs at /api; empty for none, else at least 32 characters"`
-	Trusted    []netip.Prefix `yaml:"trusted" help:"networks of gateways whose X-Forwarded-For is believed"`
+	Trusted    []netip.Prefix `yaml:"trustedProxies" help:"networks of our own proxies; only their X-Forwarded-For is believed"`
 }
 
 // Validate names the key that cannot work.

@@ -56,7 +56,7 @@ type Config struct {
 	Issuer      string        `yaml:"issuer" help:"iss that bearer tokens must have; empty for any"`
 	Audience    string        `yaml:"audience" help:"aud that bearer tokens must have; empty for any"`
 	ServiceKey  conf.Secret   `yaml:"serviceKey" help:"key with which a trusted service may act for any user (header Service-Key); empty for none"`
-	GuestKey    conf.Secret   `yaml:"guestKey" help:"secret that signs guest cookies (auth: none); at least 16 bytes"`
+	GuestKey    conf.Secret   `yaml:"guestKey" help:"secret that signs guest cookies (auth: none); at least 16 bytes; needed there"`
 	PublicURL   string        `yaml:"publicURL" help:"public address of the shop (https://shop.example); empty: what the browser says"`
 	WaitingRoom string        `yaml:"waitingRoom" help:"public address of the waiting room; empty when it is the shop's own"`
 	PayOrigin   string        `yaml:"payOrigin" help:"origin of the hosted payment page (https://pay.example), for the policy of the page whose form leads there; empty: any"`

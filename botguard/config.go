@@ -22,7 +22,7 @@ const (
 
 // Config is the guard's configuration. Zero values mean the defaults; only Secret has none.
 type Config struct {
-	Secret   conf.Secret    `yaml:"secret" help:"key of the network hashes and appeal codes, the same on every server, at least 32 characters"`
+	Secret   conf.Secret    `yaml:"secret" help:"key of the network hashes and appeal codes, the same on every server, at least 32 characters; needed"`
 	Trusted  []netip.Prefix `yaml:"trustedProxies" help:"networks of our own proxies; only they may say who the client is"`
 	Header   string         `yaml:"addressHeader" default:"X-Forwarded-For" help:"header in which trusted proxies list addresses, client first"`
 	Carriers []netip.Prefix `yaml:"carriers" help:"networks of carriers whose addresses many people share"`

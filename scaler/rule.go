@@ -23,27 +23,27 @@ const (
 
 // Rule says how many replicas one role should have: as many as its load needs, within bounds, moving in steps.
 type Rule struct {
-	Role         string        `yaml:"role" help:"Role to scale, such as booking."`
-	Query        string        `yaml:"query" help:"PromQL whose single value is the role's load."`
-	PerReplica   float64       `yaml:"perReplica" help:"Load that one replica should carry."`
-	CurrentQuery string        `yaml:"currentQuery" help:"PromQL that counts running replicas, for drivers that cannot; default sum(up{role=\"ROLE\"})."`
-	Min          int           `yaml:"min" help:"Fewest replicas; default 1." default:"1"`
-	Max          int           `yaml:"max" help:"Most replicas; default the same as min."`
-	StepUp       int           `yaml:"stepUp" help:"Most replicas added at once; default 10." default:"10"`
-	StepDown     int           `yaml:"stepDown" help:"Most replicas removed at once; default 1." default:"1"`
-	CooldownUp   time.Duration `yaml:"cooldownUp" help:"Least time between two increases; default 30s." default:"30s"`
-	CooldownDown time.Duration `yaml:"cooldownDown" help:"How long the load must have been lower, and nothing changed, before a decrease; default 5m." default:"5m"`
-	Tolerance    float64       `yaml:"tolerance" help:"Share by which the load may be off before anything moves; default 0.1." default:"0.1"`
-	Floors       []Floor       `yaml:"floors" help:"Scheduled least numbers of replicas, such as before an on-sale."`
+	Role         string        `yaml:"role" help:"role to scale, such as booking"`
+	Query        string        `yaml:"query" help:"PromQL whose single value is the role's load"`
+	PerReplica   float64       `yaml:"perReplica" help:"load that one replica should carry"`
+	CurrentQuery string        `yaml:"currentQuery" help:"PromQL that counts running replicas, for drivers that cannot; else sum(up{role=\"ROLE\"})"`
+	Min          int           `yaml:"min" help:"fewest replicas" default:"1"`
+	Max          int           `yaml:"max" help:"most replicas; the same as min if missing"`
+	StepUp       int           `yaml:"stepUp" help:"most replicas added at once" default:"10"`
+	StepDown     int           `yaml:"stepDown" help:"most replicas removed at once" default:"1"`
+	CooldownUp   time.Duration `yaml:"cooldownUp" help:"least time between two increases" default:"30s"`
+	CooldownDown time.Duration `yaml:"cooldownDown" help:"how long the load must have been lower, and nothing changed, before a decrease" default:"5m"`
+	Tolerance    float64       `yaml:"tolerance" help:"share by which the load may be off before anything moves" default:"0.1"`
+	Floors       []Floor       `yaml:"floors" help:"scheduled least numbers of replicas, such as before an on-sale"`
 }
 
 // Floor is a least number of replicas for a while, From inclusive to Until exclusive. It takes effect at once, whatever
 // the steps and cooldowns, and never lies above the rule's Max.
 type Floor struct {
-	Name     string    `yaml:"name" help:"Why, as it is to be printed."`
-	From     time.Time `yaml:"from" help:"RFC 3339 instant."`
-	Until    time.Time `yaml:"until" help:"RFC 3339 instant."`
-	Replicas int       `yaml:"replicas" help:"Least number of replicas."`
+	Name     string    `yaml:"name" help:"why, as it is to be printed"`
+	From     time.Time `yaml:"from" help:"instant (RFC 3339), inclusive"`
+	Until    time.Time `yaml:"until" help:"instant (RFC 3339), exclusive"`
+	Replicas int       `yaml:"replicas" help:"least number of replicas"`
 }
 
 // ParseRules reads a YAML document with one key, rules. Unknown keys are refused. The rules are returned with defaults

@@ -29,12 +29,12 @@ const (
 // Config is the scaler's section of the configuration. Its zero value asks a Prometheus on this host every 15 s, with no
 // rules.
 type Config struct {
-	PrometheusURL string        `yaml:"prometheusURL" help:"Base URL of the Prometheus server." default:"http://127.0.0.1:9090"`
-	RulesFile     string        `yaml:"rulesFile" help:"YAML file with a list named rules, added to rules." default:""`
-	Rules         []Rule        `yaml:"rules" help:"Scaling rules, one a role."`
-	Every         time.Duration `yaml:"every" help:"Time between two rounds of decisions." default:"15s"`
-	Timeout       time.Duration `yaml:"timeout" help:"Longest wait for one query or order." default:"5s"`
-	MaxAge        time.Duration `yaml:"maxAge" help:"Age beyond which a measurement counts as unknown." default:"1m"`
+	PrometheusURL string        `yaml:"prometheusURL" help:"where Prometheus is" default:"http://127.0.0.1:9090"`
+	RulesFile     string        `yaml:"rulesFile" help:"file (YAML) with a list named rules, added to those here"`
+	Rules         []Rule        `yaml:"rules" help:"rules, one a role"`
+	Every         time.Duration `yaml:"every" help:"time between two rounds of decisions" default:"15s"`
+	Timeout       time.Duration `yaml:"timeout" help:"longest wait for one query or order" default:"5s"`
+	MaxAge        time.Duration `yaml:"maxAge" help:"age beyond which a measurement counts as unknown" default:"1m"`
 }
 
 func (c Config) withDefaults() Config {

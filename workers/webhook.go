@@ -29,7 +29,7 @@ const (
 
 // WebhookConfig is the endpoint that the provider calls.
 type WebhookConfig struct {
-	Secret    conf.Secret   `yaml:"secret" help:"signing secret of the webhook endpoint, whsec_…"`
+	Secret    conf.Secret   `yaml:"secret" help:"signing secret of the webhook endpoint, whsec_…; needed"`
 	OldSecret conf.Secret   `yaml:"oldSecret" help:"the secret before, accepted while it is being replaced"`
 	Tolerance time.Duration `yaml:"tolerance" default:"300s" help:"how old a signature may be"`
 }

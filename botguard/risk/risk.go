@@ -53,8 +53,8 @@ type Step struct {
 
 // Rule scores points when its condition holds.
 type Rule struct {
-	Name  string `yaml:"name" help:"unique"`
-	Fact  string `yaml:"fact" help:"what is asked about; the names stand in the type Facts"`
+	Name  string `yaml:"name" help:"name of the rule, different from every other"`
+	Fact  string `yaml:"fact" help:"what is asked about: action, userAgent, acceptLanguage, fetchSite (text); places, failures, limited (number); carrier, hosting, returning, user (flag)"`
 	Is    string `yaml:"is" help:"missing or contains (text), atLeast or atMost (number), true or false (flag)"`
 	Value string `yaml:"value" help:"text for contains, whole number for atLeast and atMost, else empty"`
 	Score int    `yaml:"score" help:"points, negative for trust"`
@@ -63,7 +63,7 @@ type Rule struct {
 
 // Document is the rules as data.
 type Document struct {
-	Version int    `yaml:"version" help:"layout of the rules: 1"`
+	Version int    `yaml:"version" help:"layout of the rules: 1; missing for the built-in rules"`
 	Rules   []Rule `yaml:"rules" help:"what scores points"`
 	Steps   []Step `yaml:"steps" help:"what happens from which score on, ascending"`
 }

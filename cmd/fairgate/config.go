@@ -17,31 +17,40 @@ import (
 	"fairgate/internal/web"
 	"fairgate/scaler"
 	"fairgate/waitingroom"
+	"fairgate/waitingroom/token"
 	"fairgate/workers"
 )
 
 // Config is everything that can be configured, one section per component. A role reads the sections that it uses and
 // validates them all, so that one file serves every role.
 type Config struct {
-	Log      run.LogConfig        `yaml:"log"`
-	Ops      run.OpsConfig        `yaml:"ops"`
-	Shutdown run.GroupConfig      `yaml:"shutdown"`
-	HTTP     web.Config           `yaml:"http"`
-	Clock    ClockConfig          `yaml:"clock"`
-	Kafka    KafkaConfig          `yaml:"kafka"`
-	Postgres store.Config         `yaml:"postgres"`
-	Redis    RedisConfig          `yaml:"redis"`
-	Keys     KeysConfig           `yaml:"keys"`
-	Stripe   payment.StripeConfig `yaml:"stripe"`
+	Log      run.LogConfig        `yaml:"log" help:"What is said on standard error."`
+	Ops      run.OpsConfig        `yaml:"ops" help:"The inside of a role, for operators and Prometheus. Do not open this port to the world."`
+	Shutdown run.GroupConfig      `yaml:"shutdown" help:"How a role ends. Give the orchestrator a longer window than this."`
+	HTTP     web.Config           `yaml:"http" help:"The public listener of the roles waitingroom, booking and workers."`
+	Clock    ClockConfig          `yaml:"clock" help:"What room time rests on."`
+	Kafka    KafkaConfig          `yaml:"kafka" help:"The logs. The same for every role."`
+	Postgres store.Config         `yaml:"postgres" help:"The projection, payments and obligations. The same for every role."`
+	Redis    RedisConfig          `yaml:"redis" help:"Limits, caches and the queues of tasks; no fact lives there. The same for every role."`
+	Keys     KeysConfig           `yaml:"keys" help:"What signs places in line and admission passes. The same for every edge and booking server."`
+	Stripe   payment.StripeConfig `yaml:"stripe" help:"The account with the payment provider, and how much of its rate is ours. Roles booking and workers."`
 
-	Waitingroom waitingroom.Config `yaml:"waitingroom"`
-	Botguard    botguard.Config    `yaml:"botguard"`
-	Booking     booking.Config     `yaml:"booking"`
-	Payment     payment.Config     `yaml:"payment"`
-	Processor   ProcessorConfig    `yaml:"processor"`
-	Workers     workers.Config     `yaml:"workers"`
-	Admin       admin.Config       `yaml:"admin"`
-	Scaler      scaler.Config      `yaml:"scaler"`
+	Waitingroom waitingroom.Config `yaml:"waitingroom" help:"The edge."`
+	Botguard    botguard.Config    `yaml:"botguard" help:"What a place costs, and who is asked to wait or refused. Roles waitingroom, booking and admin."`
+	Booking     booking.Config     `yaml:"booking" help:"The public API and the shop's pages."`
+	Payment     payment.Config     `yaml:"payment" help:"How a fan reaches the payment page. Roles booking and workers."`
+	Processor   ProcessorConfig    `yaml:"processor" help:"The engines of both logs and the projector."`
+	Workers     workers.Config     `yaml:"workers" help:"Webhooks, captures, voids, refunds, notices, reconciling."`
+	Admin       admin.Config       `yaml:"admin" help:"The organiser's dashboard."`
+	Scaler      scaler.Config      `yaml:"scaler" help:"Follows Prometheus and says how many replicas each role wants."`
+}
+
+// Validate names what every role needs and has no default; sections validate the rest.
+func (c Config) Validate() error {
+	if c.Botguard.Secret == "" {
+		return fmt.Errorf("botguard.secret: expected a secret of at least %d characters", botguard.MinSecret)
+	}
+	return nil
 }
 
 // ClockConfig says what room time rests on.
@@ -51,7 +60,7 @@ type ClockConfig struct {
 
 // KafkaConfig says where the log is and how it is cut. The number of partitions is fixed when the topics are made.
 type KafkaConfig struct {
-	Brokers          []string    `yaml:"brokers" help:"bootstrap addresses (host:port)"`
+	Brokers          []string    `yaml:"brokers" help:"bootstrap addresses (host:port); needed"`
 	Replication      int         `yaml:"replication" default:"3" help:"replication factor of the topics; 1 only on one machine"`
 	MinInSync        int         `yaml:"minInSync" default:"2" help:"min.insync.replicas of the topics"`
 	QueuePartitions  int         `yaml:"queuePartitions" default:"1" help:"partitions of the log of waiting rooms"`
@@ -87,7 +96,7 @@ func (c KafkaConfig) client(id string) eventlog.Config {
 
 // RedisConfig says where Redis is. It holds no fact: limits, caches and the task queues' carriers.
 type RedisConfig struct {
-	URL conf.Secret `yaml:"url" help:"redis://user:password@host:port/0; several host:port behind it for Cluster or Sentinel"`
+	URL conf.Secret `yaml:"url" help:"redis://user:password@host:port/0; further nodes of a cluster follow as host:port, separated by commas; needed"`
 }
 
 // Validate names the key that cannot work.
@@ -101,8 +110,21 @@ func (c RedisConfig) Validate() error {
 // KeysConfig is what signs places in line and admission passes: one key a line, "ID NOTBEFORE NOTAFTER SECRET", as
 // `fairgate keys new` writes them. Every edge has the same.
 type KeysConfig struct {
-	Places conf.Secret `yaml:"places" help:"keys of challenges and queue tokens, one a line; make them with: fairgate keys new"`
-	Passes conf.Secret `yaml:"passes" help:"keys of admission passes, one a line; make them with: fairgate keys new"`
+	Places conf.Secret `yaml:"places" help:"keys of challenges and queue tokens, one a line, made by: fairgate keys new; needed"`
+	Passes conf.Secret `yaml:"passes" help:"keys of admission passes, one a line, made by: fairgate keys new; needed"`
+}
+
+// Validate names the key that cannot work; it never repeats a secret.
+func (c KeysConfig) Validate() error {
+	_, places := token.ParseKeys(c.Places.Reveal())
+	_, passes := token.ParseKeys(c.Passes.Reveal())
+	if places != nil {
+		places = fmt.Errorf("places: %w", places)
+	}
+	if passes != nil {
+		passes = fmt.Errorf("passes: %w", passes)
+	}
+	return errors.Join(places, passes)
 }
 
 // ProcessorConfig tunes the engines.
@@ -119,5 +141,5 @@ func (c ProcessorConfig) Validate() error {
 	return nil
 }
 
-// migrateTimeout bounds waiting for the database and the brokers at start; an orchestrator restarts what gives up.
+// startTimeout bounds waiting for the database and the brokers at start; an orchestrator restarts what gives up.
 const startTimeout = 60 * time.Second

@@ -24,7 +24,7 @@ const maxAnswer = 4 << 20
 
 // StripeConfig is the account at Stripe and how patient we are with it.
 type StripeConfig struct {
-	SecretKey      conf.Secret   `yaml:"secretKey" help:"Stripe's secret key, sk_live_… or sk_test_…"`
+	SecretKey      conf.Secret   `yaml:"secretKey" help:"Stripe's secret key, sk_live_… or sk_test_…; needed"`
 	PublishableKey string        `yaml:"publishableKey" help:"Stripe's publishable key, pk_live_… or pk_test_…; pages need it"`
 	URL            string        `yaml:"url" default:"https://api.stripe.com" help:"where the API is; the simulator's address in a demo"`
 	Timeout        time.Duration `yaml:"timeout" default:"10s" help:"longest time of one call"`

@@ -28,7 +28,7 @@ const (
 
 // OpsConfig is where a role shows its inside. The zero value listens nowhere useful; see the defaults.
 type OpsConfig struct {
-	Address string `yaml:"address" default:"127.0.0.1:9090" help:"where /metrics, /healthz and /readyz are served (host:port)"`
+	Address string `yaml:"address" default:"127.0.0.1:9100" help:"where /metrics, /healthz and /readyz are served (host:port)"`
 	Pprof   bool   `yaml:"pprof" default:"false" help:"serve Go profiles under /debug/pprof/ on the same address"`
 }
 

@@ -26,7 +26,7 @@ const (
 
 // Config says where the databases are. Read may be empty: then reads go where writes go.
 type Config struct {
-	Write          conf.Secret `yaml:"write" help:"URL of the primary: postgres://user:password@host:port/database"`
+	Write          conf.Secret `yaml:"write" help:"URL of the primary: postgres://user:password@host:port/database; needed"`
 	Read           conf.Secret `yaml:"read" help:"URL of a replica for lists that may be a little stale; the primary if empty"`
 	MaxConnections int         `yaml:"maxConnections" default:"16" help:"most connections of each pool"`
 }
@@ -35,7 +35,7 @@ type Config struct {
 func (c Config) Validate() error {
 	var errs []error
 	if c.Write.Reveal() == "" {
-		errs = append(errs, errors.New("write: the URL of a PostgreSQL database is needed"))
+		errs = append(errs, errors.New("write: expected postgres://user:password@host:port/database"))
 	}
 	for _, u := range []struct {
 		key string

@@ -159,7 +159,7 @@ func (rm *room) nextPoll(c *sale.LogClock) int {
 			return 3
 		}
 		return 10
-	case wire.RoomPaused:
+	case wire.RoomPaused, wire.RoomSoldOut:
 		return 5
 	}
 	return 15
