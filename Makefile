@@ -4,7 +4,7 @@ GO ?= go
 ONLY ?= .
 DURATION ?= 1h
 
-.PHONY: demo test build check bench kafka test-kafka rehearse kill-test clean
+.PHONY: demo test build check bench kafka test-kafka rehearse kill-test docs clean
 
 demo: ## a whole on-sale on this machine, until Ctrl-C
 	@scripts/setup.sh demo
@@ -21,6 +21,7 @@ build:
 check: ## what CI checks besides the tests
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "not gofmt-clean:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
 
 rehearse: build ## a whole sale in two minutes, verified; prints one JSON object
 	@scripts/setup.sh demo
@@ -37,6 +38,9 @@ kill-test: build ## SIGKILL the stack twenty times in one rehearsal
 
 bench: ## benchmarks as lines "bench NAME VALUE UNIT" and "ratio NAME VALUE"; ONLY=prefix runs some
 	@ONLY='$(ONLY)' scripts/bench.sh
+
+docs: build ## the pages that are generated
+	bin/fairgate check-config --reference >docs/configuration.md
 
 clean:
 	rm -rf bin .data screenshots

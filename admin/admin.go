@@ -40,6 +40,9 @@ type Config struct {
 
 // Validate names the key that cannot work.
 func (c Config) Validate() error {
+	if err := run.CheckAddress(c.Address); err != nil && c.Address != "" {
+		return fmt.Errorf("address: %w", err)
+	}
 	switch {
 	case c.Session < 0 || c.Session > 30*24*time.Hour:
 		return errors.New("session: expected a length of time up to 720h")

@@ -40,9 +40,7 @@ type deed struct {
 	back   string // the page to go to
 }
 
-// id is a path parameter.
-func (c *call) id(name string) (int64, error) { return pathID(c.r, name) }
-
+// pathID is a path parameter.
 func pathID(r *http.Request, name string) (int64, error) {
 	id, err := sale.ParseID(r.PathValue(name))
 	if err != nil {

@@ -90,7 +90,7 @@ func (a *API) event(ctx context.Context, id int64) (store.Event, error) {
 	}
 	e, err := a.events.event(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return e, kind(web.NotFound("There is no such event."), "unknown-event", "No such event")
+		return e, kind(web.NotFound("The address may be mistyped, or the event was removed."), "unknown-event", "No such event")
 	}
 	return e, err
 }

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	mathrand "math/rand/v2"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -243,6 +242,3 @@ func (a *API) now() time.Time {
 	now, _ := a.deps.RoomTime()
 	return time.UnixMicro(now)
 }
-
-// jitter gives [0, 1) where nothing hangs on its quality.
-func jitter() float64 { return mathrand.Float64() }

@@ -119,7 +119,7 @@ func (a *API) named(ctx *fasthttp.RequestCtx, request context.Context, text stri
 	}
 	b, err := a.load(request, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return b, kind(web.NotFound("There is no such booking."), "unknown-booking", "No such booking")
+		return b, kind(web.NotFound("The address may be mistyped, or the booking is somebody else's."), "unknown-booking", "No such booking")
 	}
 	if err != nil {
 		return b, err

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"html/template"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -46,7 +47,8 @@ func newPages() (*pages, error) {
 		name := strings.TrimSuffix(file, ext) + "." + hex.EncodeToString(sum[:6]) + ext
 		p.assets[name], p.names[file] = assetFile{mime, body}, name
 	}
-	funcs := template.FuncMap{"asset": func(file string) string { return "/shop/" + p.names[file] }, "when": when, "iso": iso, "count": count, "zero": zero}
+	funcs := template.FuncMap{"asset": func(file string) string { return "/shop/" + p.names[file] }, "when": when, "iso": iso, "count": count, "zero": zero,
+		"money": money, "grouped": grouped[int]}
 	for _, name := range []string{"home", "event", "booking", "me", "pending", "problem", "pay"} {
 		t, err := template.New("layout.html").Funcs(funcs).ParseFS(pageFiles, "page/layout.html", "page/"+name+".html")
 		if err != nil {
@@ -75,6 +77,34 @@ func iso(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // zero says whether an amount is nothing.
 func zero(amount string) bool { return strings.Trim(amount, "0.") == "" }
+
+// money writes an amount for people: "290,000 VND", or "Free".
+func money(amount, currency string) string {
+	if zero(amount) {
+		return "Free"
+	}
+	whole, fraction, found := strings.Cut(amount, ".")
+	if n, err := strconv.ParseInt(whole, 10, 64); err == nil {
+		whole = grouped(n)
+	}
+	if found {
+		whole += "." + fraction
+	}
+	return whole + " " + currency
+}
+
+// grouped writes a count with its thousands apart.
+func grouped[N int | int64](n N) string {
+	digits := strconv.FormatInt(int64(n), 10)
+	var b strings.Builder
+	for i, d := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 && digits[i-1] != '-' {
+			b.WriteByte(',')
+		}
+		b.WriteRune(d)
+	}
+	return b.String()
+}
 
 // count gives the quantities a page offers: 0 to n.
 func count(n int) []int {

@@ -184,5 +184,9 @@ func (a *API) tryPaid(ctx *fasthttp.RequestCtx) error {
 			a.deps.Log.Warn("resolving a payment on the fan's return failed", "booking", b.ID.String(), "error", err)
 		}
 	}
-	return seeOther(ctx, "/booking/"+b.ID.String())
+	location := "/booking/" + b.ID.String()
+	if string(ctx.QueryArgs().Peek("redirect_status")) == "failed" { // only a hint for the page
+		location += "?declined"
+	}
+	return seeOther(ctx, location)
 }

@@ -51,13 +51,15 @@ func mostTickets(e *store.Event) int {
 func (a *API) bookingPage(ctx *fasthttp.RequestCtx, v *bookingView, e *store.Event) error {
 	live := v.Status == "held" || v.Status == "offered"
 	paying := v.Payment != nil && (v.Payment.Status == "authorised" || v.Payment.Status == "confirmed")
+	payable := (live || v.Status == "frozen") && !paying
 	data := struct {
 		*bookingView
 		Event    *store.Event
 		Head     heading
 		Payable  bool
+		Declined bool // the visitor comes back from a payment that did not go through
 		Returned bool // the hold can be given back
-	}{v, e, headingOf(v, paying), (live || v.Status == "frozen") && !paying, live || v.Status == "waitlisted"}
+	}{v, e, headingOf(v, paying), payable, payable && ctx.QueryArgs().Has("declined"), live || v.Status == "waitlisted"}
 	// Without JavaScript the page keeps up by itself.
 	switch {
 	case v.Status == "waitlisted":
@@ -92,6 +94,9 @@ func headingOf(v *bookingView, paying bool) heading {
 	case "held":
 		if paying {
 			return heading{"wait", "Payment received", "We are confirming your tickets. This page follows by itself."}
+		}
+		if zero(v.Total) {
+			return heading{"act", "Held for you", "Nothing to pay. Confirm before the time is up, and the tickets are yours."}
 		}
 		return heading{"act", "Held for you", "Pay before the time is up, and the tickets are yours."}
 	case "offered":

@@ -47,6 +47,7 @@ type service struct {
 	Ports       []string          `yaml:"ports"`
 	Volumes     []string          `yaml:"volumes"`
 	Networks    []string          `yaml:"networks"`
+	Secrets     []string          `yaml:"secrets"`
 	Restart     string            `yaml:"restart"`
 	ReadOnly    bool              `yaml:"read_only"`
 	Privileged  bool              `yaml:"privileged"`
@@ -60,6 +61,9 @@ type composition struct {
 	Services map[string]service `yaml:"services"`
 	Networks map[string]any     `yaml:"networks"`
 	Volumes  map[string]any     `yaml:"volumes"`
+	Secrets  map[string]struct {
+		File string `yaml:"file"`
+	} `yaml:"secrets"`
 }
 
 func compose(t *testing.T) composition {
@@ -85,8 +89,11 @@ func TestCompose_HasEveryRoleAndEngine(t *testing.T) {
 		if !slices.Contains(s.Volumes, "./fairgate.yaml:/etc/fairgate/fairgate.yaml:ro") {
 			t.Errorf("%s: expected the configuration to be mounted", role)
 		}
+		if s.Environment["FAIRGATE_CONFIG"] != "/etc/fairgate/fairgate.yaml" {
+			t.Errorf("%s: expected FAIRGATE_CONFIG to name the configuration", role)
+		}
 	}
-	for _, engine := range []string{"kafka1", "kafka2", "kafka3", "redis", "postgres", "standby", "prometheus"} {
+	for _, engine := range []string{"kafka1", "kafka2", "kafka3", "redis", "postgres", "standby", "prometheus", "gateway"} {
 		if _, ok := c.Services[engine]; !ok {
 			t.Errorf("%s: expected a service", engine)
 		}
@@ -146,6 +153,36 @@ func TestCompose_IsPinnedPrivateAndWithoutSecrets(t *testing.T) {
 			if strings.Contains(key, "PASSWORD") && !required.MatchString(value) {
 				t.Errorf("%s: %s must be asked for, without a default", name, key)
 			}
+		}
+	}
+}
+
+func TestCompose_SecretsAreThoseOfTheExample(t *testing.T) {
+	named := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^ +\w+: file:/run/secrets/([a-z-]+)$`).FindAllStringSubmatch(text(t, "fairgate.example.yaml"), -1) {
+		named[m[1]] = true
+	}
+	c := compose(t)
+	if len(named) == 0 || len(c.Secrets) != len(named) {
+		t.Errorf("compose has secrets %v, the example names %v", c.Secrets, named)
+	}
+	for name := range named {
+		if c.Secrets[name].File != "./secrets/"+name {
+			t.Errorf("secret %s: expected ./secrets/%s, got %q", name, name, c.Secrets[name].File)
+		}
+		for _, role := range append(slices.Clone(roles), "migrate") {
+			if !slices.Contains(c.Services[role].Secrets, name) {
+				t.Errorf("%s is not given the secret %s", role, name)
+			}
+		}
+	}
+}
+
+func TestGateway_KnowsEveryPublicRole(t *testing.T) {
+	file := text(t, "gateway.conf")
+	for _, role := range []string{"waitingroom", "booking", "workers"} {
+		if !strings.Contains(file, " http://"+role+":8080;") {
+			t.Errorf("no way leads to %s", role)
 		}
 	}
 }
@@ -300,7 +337,7 @@ func TestScripts_Parse(t *testing.T) {
 	if err != nil {
 		t.Skip("no bash")
 	}
-	for _, script := range []string{"postgres/primary.sh", "postgres/standby.sh"} {
+	for _, script := range []string{"postgres/primary.sh", "postgres/standby.sh", "secrets.sh"} {
 		if out, err := exec.Command(bash, "-n", script).CombinedOutput(); err != nil {
 			t.Errorf("%s: %s", script, out)
 		}

@@ -12,8 +12,8 @@ import (
 	"fairgate/waitingroom/token"
 )
 
-// eventlogAway is how the log says that it cannot be reached.
-var eventlogAway = fmt.Errorf("no leader: %w", eventlog.ErrNotAppended)
+// errLogAway is how the log says that it cannot be reached.
+var errLogAway = fmt.Errorf("no leader: %w", eventlog.ErrNotAppended)
 
 func puzzleOf(ch *wire.Challenge) puzzleAnswer {
 	seed := ch.Seed()

@@ -218,7 +218,7 @@ func TestJoin_WhileTheLogIsAwayNothingIsLost(t *testing.T) {
 	f := s.fan()
 	a := f.arrive("2")
 	solution := solved(t, a.Puzzle)
-	s.queue.set(func() (bool, error) { return true, eventlogAway })
+	s.queue.set(func() (bool, error) { return true, errLogAway })
 	r := f.post("/rooms/2/join", joinRequest{a.Challenge, solution})
 	var p, q placeAnswer
 	r.into(t, &p)
@@ -351,7 +351,7 @@ func TestEnter_BeforeTheTurnSaysThatThePlaceIsSaved(t *testing.T) {
 	f := s.fan()
 	f.join("2")
 	before := s.queue.fail.Load()
-	s.queue.set(func() (bool, error) { t.Error("the log was asked"); return true, eventlogAway })
+	s.queue.set(func() (bool, error) { t.Error("the log was asked"); return true, errLogAway })
 	r := f.post("/rooms/2/enter", nil)
 	s.queue.fail.Store(before)
 	if r.status != 403 || r.kind(t) != "not-invited" || r.header.Get("Retry-After") == "" {
@@ -388,7 +388,7 @@ func TestEnter_WhileTheLogIsAwayThePlaceIsSafe(t *testing.T) {
 	f.join("1")
 	s.until("admitted", func() bool { return f.post("/rooms/1/enter", nil).status == 200 })
 	for name, fail := range map[string]func() (bool, error){
-		"not appended": func() (bool, error) { return true, eventlogAway },
+		"not appended": func() (bool, error) { return true, errLogAway },
 		"no answer":    func() (bool, error) { return true, nil },
 	} {
 		s.queue.set(fail)

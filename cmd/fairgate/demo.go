@@ -55,7 +55,7 @@ func (c demoCommand) Run(ctx context.Context, out io.Writer) error {
 	var stage rehearsal
 	if c.Stage > 0 {
 		stage = newRehearsal(c.Stage)
-		options.overlay = stage.overlay
+		options.overlay = stage.stageOverlay
 	}
 	s, err := openStack(ctx, options, log)
 	if err != nil {

@@ -36,12 +36,18 @@ const (
 	childStop  = 40 * time.Second
 )
 
-// The moments of the kills: so long after the stack was ready again, or, one in earlyOneIn, so long after its start.
+// The moments of the kills: so long after the stack was ready again, or, one in earlyOneIn, so long after its start, ready
+// or not. One in downOneIn stays down for a while, so that log time has an outage.
 const (
 	killAfterLeast = 500 * time.Millisecond
 	killAfterMost  = 3 * time.Second
 	earlyOneIn     = 5
-	earlyMost      = 1500 * time.Millisecond
+	earlyMost      = 600 * time.Millisecond
+	downOneIn      = 4
+	downLeast      = 2 * time.Second
+	downMost       = 5 * time.Second
+	// arrivalsPerKill is shorter than the mean time between two kills, so that they fall into every phase of the sale.
+	arrivalsPerKill = 2 * time.Second
 )
 
 // TestKill_NothingAcknowledgedIsLost kills the whole stack at random moments of a sale. The fans live here, in a process
@@ -60,6 +66,7 @@ func TestKill_NothingAcknowledgedIsLost(t *testing.T) {
 	t.Logf("%d kills, %d fans, %d tickets; %s=%d repeats the moments", kills, r.Fans, r.Tickets, killSeedEnv, seed)
 	c.start()
 	c.awaitReady()
+	c.awaitRoom()
 
 	journalPath := filepath.Join(t.TempDir(), "journal.jsonl")
 	fans := startFans(t, r, c.options, kills, journalPath)
@@ -74,8 +81,8 @@ func TestKill_NothingAcknowledgedIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Sort(c.recovered)
-	t.Logf("%d kills (%d during start-up), %d acknowledgements; ready again within %v (median %v)", c.killed, c.early, len(entries),
-		slices.Max(c.recovered), c.recovered[len(c.recovered)/2])
+	t.Logf("%d kills (%d during start-up), %v left down; %d acknowledgements; ready again within %v (median %v)", c.killed, c.early,
+		c.down.Round(time.Millisecond), len(entries), slices.Max(c.recovered), c.recovered[len(c.recovered)/2])
 	if judged.Violations > 0 {
 		t.Errorf("%d violations:\n%s", judged.Violations, strings.Join(judged.First, "\n"))
 	}
@@ -110,17 +117,16 @@ type fans struct {
 	err    error
 }
 
-// startFans sends the fans in such a rhythm that the kills fall into every phase of the sale.
+// startFans sends the fans at an even pace.
 func startFans(t *testing.T, r rehearsal, o stackOptions, kills int64, journalPath string) *fans {
 	t.Helper()
 	journal, err := crowd.OpenJournal(journalPath)
 	if err != nil {
 		t.Fatal(err)
 	}
-	const perKill = 5 * time.Second // between two kills, about
 	cfg := r.crowd("http://"+o.shop, "http://"+o.pay, 1)
-	cfg.Rate = float64(r.Fans) / (time.Duration(kills) * perKill).Seconds()
-	cfg.Deadline = 3*time.Minute + time.Duration(kills)*4*perKill
+	cfg.Rate = float64(r.Fans) / (time.Duration(kills) * arrivalsPerKill).Seconds()
+	cfg.Deadline = 3*time.Minute + time.Duration(kills)*downMost
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &fans{done: make(chan struct{})}
 	go func() {
@@ -189,6 +195,7 @@ type child struct {
 	began     time.Time
 	killed    int
 	early     int
+	down      time.Duration
 	recovered []time.Duration // from a start after a kill until it was ready
 }
 
@@ -200,7 +207,7 @@ func newChild(t *testing.T, r rehearsal) *child {
 	if out, err := exec.Command("go", "build", "-o", c.binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
 	}
-	c.options = stackOptions{dir: filepath.Join(dir, "data"), overlay: r.overlay}
+	c.options = stackOptions{dir: filepath.Join(dir, "data"), overlay: r.stageOverlay}
 	for _, to := range []*string{&c.options.shop, &c.options.admin, &c.options.pay, &c.options.ops} {
 		*to = quietAddress(t)
 	}
@@ -253,18 +260,30 @@ func (c *child) start() {
 // awaitReady waits until the stack wants traffic; a stack that ends by itself fails the test.
 func (c *child) awaitReady() {
 	c.t.Helper()
+	c.await("http://" + c.options.ops + "/readyz")
+}
+
+// awaitRoom waits until the sale is set up; only the first of the processes has to.
+func (c *child) awaitRoom() {
+	c.t.Helper()
+	c.await(fmt.Sprintf("http://%s/rooms/%d/queue", c.options.shop, rehearsalRoom))
+}
+
+// await waits until an address answers 200.
+func (c *child) await(url string) {
+	c.t.Helper()
 	client := http.Client{Timeout: time.Second}
 	defer client.CloseIdleConnections()
 	for deadline := time.Now().Add(childReady); time.Now().Before(deadline); {
-		if answer, err := client.Get("http://" + c.options.ops + "/readyz"); err == nil {
+		if answer, err := client.Get(url); err == nil {
 			_ = answer.Body.Close()
 			if answer.StatusCode == http.StatusOK {
 				return
 			}
 		}
-		c.live(50 * time.Millisecond)
+		c.live(20 * time.Millisecond)
 	}
-	c.t.Fatalf("not ready within %v:\n%s", childReady, c.said())
+	c.t.Fatalf("%s did not answer 200 within %v:\n%s", url, childReady, c.said())
 }
 
 // live lets the stack run for a while.
@@ -304,7 +323,13 @@ func (c *child) killAtRandom(rnd *rand.Rand, kills int64) {
 		}
 		c.end(syscall.SIGKILL)
 		c.killed++
+		c.t.Logf("kill %d after %v", c.killed, time.Since(c.began).Round(time.Millisecond))
 		fmt.Fprintf(c.log, "--- kill %d at %s\n", c.killed, time.Now().UTC().Format(time.RFC3339Nano))
+		if rnd.IntN(downOneIn) == 0 {
+			down := downLeast + time.Duration(rnd.Int64N(int64(downMost-downLeast)))
+			c.down += down
+			time.Sleep(down)
+		}
 		c.start()
 	}
 	c.recover(true)
@@ -314,6 +339,7 @@ func (c *child) recover(measure bool) {
 	c.t.Helper()
 	c.awaitReady()
 	if measure {
+		c.t.Logf("ready again after %v", time.Since(c.began).Round(time.Millisecond))
 		c.recovered = append(c.recovered, time.Since(c.began).Round(time.Millisecond))
 	}
 }

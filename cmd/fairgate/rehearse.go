@@ -50,6 +50,12 @@ func (r rehearsal) overlay(c *Config) {
 	c.Waitingroom.Refresh = 500 * time.Millisecond
 }
 
+// stageOverlay is for a stack that is killed every now and then: it shall have snapshots to come back from.
+func (r rehearsal) stageOverlay(c *Config) {
+	r.overlay(c)
+	c.Processor.Engine.SnapshotEvery = time.Second
+}
+
 // rehearse runs a whole sale on free ports in a folder of its own.
 func (c demoCommand) rehearse(ctx context.Context, out io.Writer, log *slog.Logger) error {
 	dir, remove, err := scratch()

@@ -25,7 +25,7 @@ type role struct {
 	Lanes   []lane          `yaml:"lanes" help:"one per lane"`
 	Rates   map[string]rate `yaml:"rates"`
 	Labels  map[string]int  `yaml:"labels"`
-	hidden  int
+	hidden  int             //lint:ignore U1000 an unexported field must be left alone
 }
 
 type limits struct {

@@ -73,7 +73,8 @@ func TestNetworks_FewShareAnAddressAndSomeAreCrammed(t *testing.T) {
 
 func TestNetworks_SameSeedSameAddress(t *testing.T) {
 	n := Networks{Crammed: 7}
-	if n.address(1, 77, 500) != n.address(1, 77, 500) || n.address(1, 77, 500) == n.address(2, 77, 500) {
+	once, again := n.address(1, 77, 500), n.address(1, 77, 500)
+	if once != again || once == n.address(2, 77, 500) {
 		t.Error("addresses must follow from the seed")
 	}
 }

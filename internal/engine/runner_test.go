@@ -33,7 +33,6 @@ type world struct {
 	db      *store.DB
 	cfg     Config
 	code    uint32
-	bound   int64
 }
 
 func newWorld(t *testing.T) *world {

@@ -5,8 +5,21 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"strconv"
 	"syscall"
 )
+
+// CheckAddress says what is wrong with an address to listen on before anybody listens. Port 0 means any free one.
+func CheckAddress(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return fmt.Errorf("expected host:port with a port from 0 to 65535, got %q", address)
+	}
+	return nil
+}
 
 // Listen opens a TCP listener on address (host:port). key is the configuration key the address came from: an error
 // says which address it was, what is wrong with it and which key to change.

@@ -32,6 +32,14 @@ type OpsConfig struct {
 	Pprof   bool   `yaml:"pprof" default:"false" help:"serve Go profiles under /debug/pprof/ on the same address"`
 }
 
+// Validate names the key that cannot work.
+func (c OpsConfig) Validate() error {
+	if err := CheckAddress(c.Address); err != nil && c.Address != "" {
+		return fmt.Errorf("address: %w", err)
+	}
+	return nil
+}
+
 // OpsDeps is what Ops shows. Ready may be nil: always ready. Key is the configuration key of the address, named in the
 // error when the port is in use ("ops.address" if empty).
 type OpsDeps struct {

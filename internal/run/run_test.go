@@ -119,6 +119,19 @@ func TestNewLogger_WritesFromItsLevelOnInUTC(t *testing.T) {
 	}
 }
 
+func TestCheckAddress_WantsHostAndPort(t *testing.T) {
+	for _, good := range []string{"127.0.0.1:8080", ":0", "[::1]:65535", "localhost:1"} {
+		if err := CheckAddress(good); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", "127.0.0.1", "127.0.0.1:65536", "127.0.0.1:http", "::1:80", ":-1"} {
+		if CheckAddress(bad) == nil {
+			t.Errorf("%s was accepted", bad)
+		}
+	}
+}
+
 func TestListen_PortInUseNamesAddressAndKey(t *testing.T) {
 	first, err := Listen("127.0.0.1:0", "a.address")
 	if err != nil {

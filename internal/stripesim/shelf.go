@@ -62,17 +62,6 @@ func (s *shelf[T]) oldestFirst() iter.Seq[*T] {
 	}
 }
 
-// of walks the objects that have the parent, oldest first.
-func (s *shelf[T]) of(parent string) iter.Seq[*T] {
-	return func(yield func(*T) bool) {
-		for _, n := range s.children[parent] {
-			if !yield(s.items[n-s.first]) {
-				return
-			}
-		}
-	}
-}
-
 // page is a request for part of a list, newest first. Zero values leave a bound out.
 type page struct {
 	limit         int

@@ -30,7 +30,7 @@ type order struct {
 	Waitlist bool          `json:"waitlist"`
 	Until    time.Time     `json:"until"`
 	Items    []line        `json:"items"`
-	hidden   string
+	hidden   string        //lint:ignore U1000 an unexported field must be left alone
 }
 
 type line struct {

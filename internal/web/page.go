@@ -6,12 +6,13 @@ import (
 	"encoding/base64"
 	"html/template"
 	"strconv"
+	"strings"
 )
 
 // errorStyle is the only style of the error page; its hash is in the page's policy.
 const errorStyle = `body{font:1.1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:10vh auto;padding:0 1rem;` +
 	`color:#1b1b1f;background:#fff}small{color:#5c5c66}@media(prefers-color-scheme:dark){` +
-	`body{color:#eee;background:#17171a}small{color:#aaa}}`
+	`body{color:#eee;background:#17171a}small{color:#aaa}a{color:#a9a1ff}}`
 
 // errorPage shows a problem to a person.
 var errorPage = template.Must(template.New("problem").Parse(`<!doctype html>
@@ -20,13 +21,14 @@ var errorPage = template.Must(template.New("problem").Parse(`<!doctype html>
 <main><h1>{{.Title}}</h1>
 {{with .Detail}}<p>{{.}}</p>
 {{end}}{{with .Retry}}<p>Please try again in {{.}} s.</p>
-{{end}}<p><small>{{.Status}}{{with .Instance}} · {{.}}{{end}}</small></p></main></html>
+{{end}}<p><a href="/">To the start page</a></p>
+<p><small>{{.Status}}{{with .Request}} · request {{.}}{{end}}</small></p></main></html>
 `))
 
 // page is the problem as HTML.
 func (p *Problem) page() []byte {
-	facts := struct{ Title, Detail, Retry, Status, Instance string }{
-		Title: p.title(), Detail: p.Detail, Status: strconv.Itoa(p.status()), Instance: p.Instance,
+	facts := struct{ Title, Detail, Retry, Status, Request string }{
+		Title: p.title(), Detail: p.Detail, Status: strconv.Itoa(p.status()), Request: p.Instance[strings.LastIndexByte(p.Instance, ':')+1:],
 	}
 	if p.RetryAfter > 0 {
 		facts.Retry = seconds(p.RetryAfter)

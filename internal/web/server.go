@@ -61,8 +61,8 @@ func (c Config) withDefaults() Config {
 // Validate refuses an address without a port and limits that are none.
 func (c Config) Validate() error {
 	var errs []error
-	if _, _, err := net.SplitHostPort(c.Address); err != nil && c.Address != "" {
-		errs = append(errs, fmt.Errorf("address: expected host:port, got %q", c.Address))
+	if err := run.CheckAddress(c.Address); err != nil && c.Address != "" {
+		errs = append(errs, fmt.Errorf("address: %w", err))
 	}
 	c = c.withDefaults()
 	for _, limit := range []struct {

@@ -27,7 +27,6 @@ type house struct {
 	clock  sale.LogClock
 	out    wire.Outcomes
 	offset int64
-	nth    int // hold records so far
 	light  bool
 }
 

@@ -93,9 +93,6 @@ func (l *line) remove(ps []place, index uint32) bool {
 	return true
 }
 
-// first is the earliest place of a line that is not empty.
-func (l *line) first() uint32 { return l.blocks[0][0] }
-
 // pop takes the earliest place out of a line that is not empty.
 func (l *line) pop() uint32 {
 	index := l.blocks[0][0]
