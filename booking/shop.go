@@ -2,6 +2,7 @@ package booking
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -153,6 +154,7 @@ func (a *API) me(ctx *fasthttp.RequestCtx) error {
 	type row struct {
 		bookingView
 		Name, Zone, Word string
+		StartsAt         time.Time
 	}
 	rows := make([]row, len(bookings))
 	request, cancel := web.RequestContext(ctx)
@@ -162,7 +164,7 @@ func (a *API) me(ctx *fasthttp.RequestCtx) error {
 		if err != nil {
 			return err
 		}
-		rows[i] = row{b, e.Name, e.Zone, word(b.Status)}
+		rows[i] = row{b, e.Name, e.Zone, word(b.Status), e.StartsAt}
 	}
 	type note struct {
 		notificationView
@@ -203,6 +205,17 @@ func word(kind string) string {
 		return "Taken back"
 	}
 	return kind
+}
+
+// ticketWord is a ticket's status for people.
+func ticketWord(status string) string {
+	switch status {
+	case "confirmed":
+		return "valid in a moment"
+	case "frozen":
+		return "payment failed"
+	}
+	return status
 }
 
 // payPage is GET /booking/{id}/pay: the provider's payment form within the shop, where no hosted page is configured.

@@ -61,16 +61,18 @@ type Deps struct {
 
 // Metrics count what the followers of all partitions do. One value serves all of a process.
 type Metrics struct {
-	outcomes *prometheus.CounterVec
-	skipped  *prometheus.CounterVec
-	trouble  *prometheus.CounterVec
-	next     *prometheus.GaugeVec
-	logTime  *prometheus.GaugeVec
-	told     *prometheus.CounterVec
+	outcomes   *prometheus.CounterVec
+	skipped    *prometheus.CounterVec
+	trouble    *prometheus.CounterVec
+	next       *prometheus.GaugeVec
+	logTime    *prometheus.GaugeVec
+	told       *prometheus.CounterVec
+	violations *prometheus.CounterVec
 }
 
 // NewMetrics registers fairgate_projection_{outcomes,skipped,retries}_total, _next_seq and _log_time_seconds, each by
-// projection and partition, and fairgate_bridge_records_total by kind.
+// projection and partition, and fairgate_bridge_records_total by kind, fairgate_invariant_violations_total by
+// invariant.
 func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 	labels := []string{"projection", "partition"}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
@@ -86,12 +88,15 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		next:     gauge("fairgate_projection_next_seq", "Sequence number of the next outcome wanted."),
 		logTime:  gauge("fairgate_projection_log_time_seconds", "Log time of the newest tick written, in Unix time."),
 		told:     counter("fairgate_bridge_records_total", "Records appended to the log queue.", "kind"),
+		violations: counter("fairgate_invariant_violations_total",
+			"Promises seen broken: stock (held + sold + free = capacity).", "invariant"),
 	}
-	for _, c := range []prometheus.Collector{m.outcomes, m.skipped, m.trouble, m.next, m.logTime, m.told} {
+	for _, c := range []prometheus.Collector{m.outcomes, m.skipped, m.trouble, m.next, m.logTime, m.told, m.violations} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("processor metrics: %w", err)
 		}
 	}
+	m.violations.WithLabelValues("stock") // zero from the start
 	return m, nil
 }
 
@@ -191,7 +196,7 @@ func (p *Projector) write(ctx context.Context, batch []wire.Outcome, next follow
 	}
 	to.NextSeq, to.NextOffset, to.Hash = next.Seq, next.Offset, next.Hash
 	prune := to.LogTime-p.pruned >= pruneEvery.Microseconds()
-	skipped := 0
+	skipped, broken := 0, 0
 	err = p.retry(ctx, func() error {
 		return p.deps.Store.Project(ctx, p.name, p.partition, p.at, to, func(ctx context.Context, rows *store.Projection) error {
 			if err := p.lookUp(ctx, rows, batch); err != nil {
@@ -209,6 +214,7 @@ func (p *Projector) write(ctx context.Context, batch []wire.Outcome, next follow
 				}
 			}
 			w.flush()
+			broken = w.broken
 			if prune {
 				rows.ForgetAnswers(time.UnixMicro(to.LogTime).Add(-answersKept), pruneLimit)
 			}
@@ -223,6 +229,7 @@ func (p *Projector) write(ctx context.Context, batch []wire.Outcome, next follow
 		p.pruned = to.LogTime
 	}
 	p.count(len(batch), skipped)
+	p.deps.Metrics.violations.WithLabelValues("stock").Add(float64(broken))
 	return nil
 }
 

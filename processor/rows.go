@@ -19,6 +19,7 @@ type writer struct {
 	rows   *store.Projection
 	outage int64 // µs, as of the outcome being written
 	stock  []stockRow
+	broken int // outcomes in which held + sold + free is not the capacity
 }
 
 type stockRow struct {
@@ -60,6 +61,9 @@ func (w *writer) outcome(o *wire.Outcome) error {
 func (w *writer) numbers(event int64, all ...wire.Stock) {
 next:
 	for _, s := range all {
+		if uint64(s.Held)+uint64(s.Sold)+uint64(s.Free) != uint64(s.Capacity) {
+			w.broken++
+		}
 		for i := range w.stock {
 			if w.stock[i].event == event && w.stock[i].stock.Type == s.Type {
 				w.stock[i].stock = s

@@ -132,6 +132,17 @@ func (s *documents) newest(room int64) *document {
 	return s.byRoom[room]
 }
 
+// all is the newest document of every room, in no order.
+func (s *documents) all() []*wire.QueueDocument {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	docs := make([]*wire.QueueDocument, 0, len(s.byRoom))
+	for _, d := range s.byRoom {
+		docs = append(docs, &d.doc)
+	}
+	return docs
+}
+
 // take keeps a document if it is newer.
 func (s *documents) take(value []byte) error {
 	d, err := newDocument(value, s.pool)

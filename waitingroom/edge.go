@@ -162,11 +162,11 @@ func New(c Config, d Deps) (*Edge, error) {
 	if e.page, err = page.New(d.SolverJS); err != nil {
 		return nil, fmt.Errorf("waiting room: %w", err)
 	}
+	e.heard = newHeard()
+	e.docs = newDocuments(d.Documents.Partitions)
 	if e.metrics, err = newMetrics(d.Metrics, e); err != nil {
 		return nil, fmt.Errorf("waiting room: %w", err)
 	}
-	e.heard = newHeard()
-	e.docs = newDocuments(d.Documents.Partitions)
 	d.Answers.Listen(e.heard.listen)
 	return e, nil
 }

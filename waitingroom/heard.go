@@ -21,6 +21,7 @@ type heard struct {
 	partitions map[int32]*logTime
 	invited    map[int64]*[wire.Lanes]wire.OrderKey
 	joins      [2]map[wire.ID]joined // new and old generation
+	moves      map[int64]*moves
 }
 
 // logTime is what is known of a partition's time.
@@ -30,6 +31,9 @@ type logTime struct {
 }
 
 type outage struct{ at, by int64 } // at: log time after it
+
+// moves counts how a room's line moved since the edge started.
+type moves struct{ invited, admitted uint64 }
 
 // joined is what the log said of a fresh place.
 type joined struct {
@@ -41,6 +45,7 @@ type joined struct {
 func newHeard() heard {
 	return heard{
 		mu: new(sync.RWMutex), partitions: make(map[int32]*logTime), invited: make(map[int64]*[wire.Lanes]wire.OrderKey),
+		moves: make(map[int64]*moves),
 		joins: [2]map[wire.ID]joined{{}, {}},
 	}
 }
@@ -69,7 +74,10 @@ func (h *heard) listen(partition int32, o wire.Outcome) {
 		var i wire.InvitedUpTo
 		if o.DecodeInto(&i) == nil && i.Lane < wire.Lanes {
 			h.invite(o.Object, i)
+			h.move(o.Object, uint64(i.Count), 0)
 		}
+	case wire.KindClaimed:
+		h.move(o.Object, 0, 1)
 	}
 }
 
@@ -115,6 +123,31 @@ func (h *heard) invite(room int64, i wire.InvitedUpTo) {
 	if lanes[i.Lane].Less(i.Key) {
 		lanes[i.Lane] = i.Key
 	}
+}
+
+func (h *heard) move(room int64, invited, admitted uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m := h.moves[room]
+	if m == nil {
+		if len(h.moves) >= MaxRooms {
+			return
+		}
+		m = new(moves)
+		h.moves[room] = m
+	}
+	m.invited += invited
+	m.admitted += admitted
+}
+
+// moved is how many places of a room were invited and admitted since the edge started.
+func (h *heard) moved(room int64) (invited, admitted uint64) {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	if m := h.moves[room]; m != nil {
+		return m.invited, m.admitted
+	}
+	return 0, 0
 }
 
 // place is what was heard of a fresh join.

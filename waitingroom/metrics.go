@@ -43,7 +43,7 @@ func newMetrics(reg prometheus.Registerer, e *Edge) (metrics, error) {
 	bad := prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "fairgate_room_documents_unreadable_total", Help: "Queue documents that could not be read.",
 	}, func() float64 { return float64(e.docs.bad.Load()) })
-	for _, c := range []prometheus.Collector{m.arrivals, m.joins, m.refused, m.asks, m.joinSeconds, bound, bad} {
+	for _, c := range []prometheus.Collector{m.arrivals, m.joins, m.refused, m.asks, m.joinSeconds, bound, bad, newLineMetrics(e)} {
 		if err := reg.Register(c); err != nil {
 			return m, err
 		}

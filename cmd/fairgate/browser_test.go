@@ -183,20 +183,25 @@ func (p person) takesTheLastOne(s *stack) {
 
 // comesTooLate is on the event's page when the last ticket goes, and after.
 func (p person) comesTooLate(s *stack) {
-	p.opens(fmt.Sprintf("%s/events/%d", s.shopURL(), tiny))
-	p.sees("Sold out for now")
+	p.until("sold out", func() bool { // a page may be a second old
+		p.opens(fmt.Sprintf("%s/events/%d", s.shopURL(), tiny))
+		return strings.Contains(p.text("body"), "Sold out for now")
+	})
 	p.shoot("plain-01-sold-out")
 	p.clicks(`form[action="/booking"] button`)
 	p.sees("On the waitlist")
 	p.shoot("plain-02-waitlisted")
-	p.opens(s.shopURL() + "/")
-	p.sees("Sold out")
+	p.until("sold out in the programme", func() bool {
+		p.opens(s.shopURL() + "/")
+		return strings.Contains(p.text("body"), "Sold out")
+	})
 }
 
 // buysByForms follows forms, links and Refresh headers only.
 func (p person) buysByForms(s *stack) {
 	p.opens(fmt.Sprintf("%s/events/%d", s.shopURL(), stadium))
 	p.clicks("main a.button")
+	p.sees("Join the line")
 	p.shoot("plain-03-join")
 	p.clicks(`form.new button`)
 	p.sees("Your place is saved")
@@ -209,7 +214,7 @@ func (p person) buysByForms(s *stack) {
 	p.shoot("plain-05-held")
 	p.clicks(`form[action="/pay"] button`)
 	p.clicks(`button[value=secure]`)
-	p.sees("3-D Secure")
+	p.sees("Your bank asks")
 	p.shoot("plain-06-bank")
 	p.clicks(`button[value=complete]`)
 	p.sees("Your tickets are ready")
@@ -463,10 +468,11 @@ func look[T any](p person, a chromedp.Action[T]) T {
 // shoot keeps a screenshot.
 func (p person) shoot(name string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-	must(p.t, err)
+	var png []byte
+	p.until("a picture", func() bool {
+		png = look(p, chromedp.FullScreenshot(100))
+		return len(png) > 0
+	})
 	p.save(name, png)
 }
 

@@ -116,15 +116,20 @@ type KeysConfig struct {
 
 // Validate names the key that cannot work; it never repeats a secret.
 func (c KeysConfig) Validate() error {
-	_, places := token.ParseKeys(c.Places.Reveal())
-	_, passes := token.ParseKeys(c.Passes.Reveal())
-	if places != nil {
-		places = fmt.Errorf("places: %w", places)
+	var errs []error
+	for _, ring := range []struct {
+		key  string
+		keys conf.Secret
+	}{{"places", c.Places}, {"passes", c.Passes}} {
+		keys, err := token.ParseKeys(ring.keys.Reveal())
+		if err == nil {
+			_, err = token.NewRing(keys)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", ring.key, err))
+		}
 	}
-	if passes != nil {
-		passes = fmt.Errorf("passes: %w", passes)
-	}
-	return errors.Join(places, passes)
+	return errors.Join(errs...)
 }
 
 // ProcessorConfig tunes the engines.

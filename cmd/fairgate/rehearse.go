@@ -50,10 +50,12 @@ func (r rehearsal) overlay(c *Config) {
 	c.Waitingroom.Refresh = 500 * time.Millisecond
 }
 
-// stageOverlay is for a stack that is killed every now and then: it shall have snapshots to come back from.
+// stageOverlay is for a stack that is killed every now and then: it shall have snapshots to come back from, and not wait
+// long for what a killed worker had in hand.
 func (r rehearsal) stageOverlay(c *Config) {
 	r.overlay(c)
 	c.Processor.Engine.SnapshotEvery = time.Second
+	c.Workers.Lease, c.Workers.TaskTimeout = 5*time.Second, 4*time.Second
 }
 
 // rehearse runs a whole sale on free ports in a folder of its own.

@@ -16,6 +16,7 @@ import (
 	"fairgate/internal/payment"
 	"fairgate/internal/store"
 	"fairgate/internal/stripesim"
+	"fairgate/internal/web"
 	"fairgate/internal/wire"
 	"fairgate/waitingroom"
 )
@@ -42,6 +43,7 @@ type stack struct {
 	secrets secrets
 	sim     *stripesim.Sim
 	process *machines
+	public  *web.Router // of everything that fans and the provider call
 	log     *slog.Logger
 }
 
@@ -164,6 +166,7 @@ func (s *stack) everyRole(ctx context.Context) error {
 		return err
 	}
 	r := s.router("shop", false)
+	s.public = r
 	if err := s.addWaitingroom(r, s.process); err != nil {
 		return err
 	}

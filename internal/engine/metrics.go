@@ -8,6 +8,7 @@ import (
 
 type metrics struct {
 	role, epoch, offset, seq, backlog, bound, outage prometheus.Gauge
+	lag, logTime                                     prometheus.Gauge
 	records, outcomes, resent, terms                 prometheus.Counter
 	snapshots, snapshotFailures                      prometheus.Counter
 	apply                                            prometheus.Histogram
@@ -34,6 +35,8 @@ func newMetrics(reg prometheus.Registerer, topic string, partition int32) *metri
 		backlog:          gauge("backlog_bytes", "Outcomes derived and not yet read back."),
 		bound:            gauge("clock_bound_seconds", "Error bound of room time."),
 		outage:           gauge("outage_seconds", "Sum of the outages that the log has recorded."),
+		lag:              gauge("lag_records", "Records of the log not yet applied."),
+		logTime:          gauge("log_time_seconds", "Instant of the newest tick applied, in Unix time; 0 before the first."),
 		records:          counter("records_total", "Records applied."),
 		outcomes:         counter("outcomes_emitted_total", "Outcomes acknowledged to this leader."),
 		resent:           counter("batches_resent_total", "Batches of outcomes sent again after a failure."),
@@ -52,7 +55,7 @@ func newMetrics(reg prometheus.Registerer, topic string, partition int32) *metri
 	return m
 }
 
-func (m *metrics) show(r *Replica, bound int64) {
+func (m *metrics) show(r *Replica, bound, end int64) {
 	clock := r.core.Clock()
 	m.role.Set(float64(r.Role()))
 	m.epoch.Set(float64(clock.Epoch))
@@ -61,4 +64,6 @@ func (m *metrics) show(r *Replica, bound int64) {
 	m.backlog.Set(float64(r.backlog.bytes))
 	m.bound.Set(float64(bound) / 1e6)
 	m.outage.Set(float64(clock.Outage) / 1e6)
+	m.logTime.Set(float64(clock.Now) / 1e6)
+	m.lag.Set(float64(max(0, end-r.core.Next())))
 }

@@ -57,7 +57,8 @@ type Runner struct {
 	lease      Lease
 	leaseUse   sync.Mutex // one call of lease at a time
 	emission   context.CancelFunc
-	batch      int // number of the batch in flight
+	batch      int   // number of the batch in flight
+	end        int64 // offset after the last record known of the input
 	crash      chan struct{}
 }
 
@@ -66,6 +67,7 @@ type fetched struct {
 	records []eventlog.Record
 	end     bool  // nothing lies behind them
 	started int64 // monotonic µs
+	until   int64 // offset after the last record that the broker had; -1 unknown
 }
 
 // New returns a Runner that does not run yet.
@@ -192,6 +194,7 @@ func (r *Runner) loop(ctx context.Context, input, back chan fetched) error {
 		select {
 		case f := <-in:
 			began := time.Now()
+			r.end = f.until
 			err = r.replica.Records(f.records, f.end, f.started)
 			if len(f.records) > 0 {
 				r.metrics.records.Add(float64(len(f.records)))
@@ -245,7 +248,7 @@ func (r *Runner) advance() {
 	r.offset.Store(r.replica.core.Next())
 	r.seen.Store(r.replica.Seen())
 	r.ready.Store(r.ready.Load() || r.replica.CaughtUp())
-	r.metrics.show(r.replica, bound)
+	r.metrics.show(r.replica, bound, r.end)
 	r.elect(todo)
 	if todo.Append != nil {
 		r.append(todo.Append)
@@ -300,7 +303,7 @@ func (r *Runner) fetch(tail *eventlog.Tail, into chan<- fetched) {
 		end := tail.Trouble() == nil && tail.Next() == tail.End()
 		for {
 			n := min(len(records), applyAtOnce)
-			f := fetched{records: records[:n], end: end && n == len(records), started: started}
+			f := fetched{records: records[:n], end: end && n == len(records), started: started, until: tail.End()}
 			select {
 			case into <- f:
 			case <-r.work.Done():

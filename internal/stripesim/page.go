@@ -60,8 +60,8 @@ func (s *Sim) payPage(w http.ResponseWriter, v visit, problem string) {
 		page.Title = "Pay " + page.Amount
 		page.Buttons = []button{
 			{"pay", "Pay " + page.Amount, "main"},
-			{"secure", "Pay with a card that asks for 3-D Secure", ""},
-			{"decline", "Decline", "quiet"},
+			{"secure", "Pay with a card whose bank asks first", ""},
+			{"decline", "Pay with a card that is declined", ""},
 		}
 	case StatusCanceled:
 		page.Title, page.Message = "Payment cancelled", "This payment can no longer be made. No money was taken."
@@ -121,9 +121,9 @@ func (s *Sim) showSecure(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	page := s.view(v)
-	page.Title = "3-D Secure"
-	page.Message = "Your bank asks whether you want to pay " + page.Amount + " to " + page.Shop + "."
-	page.Buttons = []button{{"complete", "Yes, it is me", "main"}, {"fail", "No", "quiet"}}
+	page.Title = "Your bank asks (3‑D Secure)"
+	page.Message = "Do you want to pay " + page.Amount + " to " + page.Shop + "?"
+	page.Buttons = []button{{"complete", "Yes, pay", "main"}, {"fail", "No, stop", ""}}
 	s.writePage(w, http.StatusOK, page)
 }
 

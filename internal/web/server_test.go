@@ -280,10 +280,10 @@ func TestConfig_RefusesLimitsThatAreNone(t *testing.T) {
 		t.Errorf("the zero value: %v", err)
 	}
 	for want, c := range map[string]Config{
-		`address: expected host:port, got "x"`:    {Address: "x"},
-		"maxConns: expected a positive number":    {MaxConns: -1},
-		"readTimeout: expected a positive":        {ReadTimeout: -1},
-		"maxBody: expected at most 65536, got 65": {MaxBody: 65537},
+		`address: expected host:port with a port from 0 to 65535, got "x"`: {Address: "x"},
+		"maxConns: expected a positive number":                             {MaxConns: -1},
+		"readTimeout: expected a positive":                                 {ReadTimeout: -1},
+		"maxBody: expected at most 65536, got 65":                          {MaxBody: 65537},
 	} {
 		if err := c.Validate(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", c, err, want)

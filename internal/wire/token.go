@@ -164,7 +164,6 @@ func splitSigned(b []byte, size int, kind byte) (signed, mac []byte, err error) 
 
 // DrawKey is the HMAC key of a draw, SHA-256(seed ‖ public). A drawn place has the key HMAC-SHA-256(DrawKey, token id),
 // its first 64 bits read big-endian.
-
 func DrawKey(seed Hash, public []byte) Hash {
 	return sha256.Sum256(append(seed[:], public...))
 }

@@ -312,9 +312,14 @@
     fact("left", d.coming > 0 ? text("left.coming", {left: left}, d.coming) : left);
   }
 
+  function amount(decimal) {
+    const places = (decimal.split(".")[1] || "").length;
+    return new Intl.NumberFormat(lang, {minimumFractionDigits: places, maximumFractionDigits: places}).format(decimal);
+  }
+
   function price(d) {
     if (!d.price || !d.currency) return fact("price", "");
-    fact("price", text("price.from", {price: new Intl.NumberFormat(lang, {style: "currency", currency: d.currency}).format(d.price)}));
+    fact("price", text("price.from", {price: amount(d.price) + " " + d.currency}));
   }
 
   // draw shows a document. It returns the lane's [low, high], or null without a place.
