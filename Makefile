@@ -34,7 +34,7 @@ kafka: ## three Apache Kafka brokers on loopback
 
 kill-test: build ## SIGKILL the stack twenty times in one rehearsal
 	@scripts/setup.sh demo
-	FAIRGATE_TEST_KILL=20 $(GO) test -count=1 -timeout 20m -run TestKill ./cmd/fairgate
+	FAIRGATE_TEST_KILL=20 $(GO) test -v -count=1 -timeout 20m -run TestKill ./cmd/fairgate
 
 bench: ## benchmarks as lines "bench NAME VALUE UNIT" and "ratio NAME VALUE"; ONLY=prefix runs some
 	@ONLY='$(ONLY)' scripts/bench.sh

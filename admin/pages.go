@@ -276,7 +276,7 @@ type named struct {
 
 func counts(name string, rows []statusView) named { return named{name, rows} }
 
-// groups writes a number with thin spaces between groups of three digits.
+// groups writes a number with commas between groups of three digits.
 func groups[T int | int64 | uint32](n T) string {
 	s := fmt.Sprint(n)
 	sign := ""
@@ -284,7 +284,7 @@ func groups[T int | int64 | uint32](n T) string {
 		sign, s = "-", s[1:]
 	}
 	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "\u202f" + s[i:]
+		s = s[:i] + "," + s[i:]
 	}
 	return sign + s
 }

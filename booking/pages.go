@@ -47,7 +47,7 @@ func newPages() (*pages, error) {
 		name := strings.TrimSuffix(file, ext) + "." + hex.EncodeToString(sum[:6]) + ext
 		p.assets[name], p.names[file] = assetFile{mime, body}, name
 	}
-	funcs := template.FuncMap{"asset": func(file string) string { return "/shop/" + p.names[file] }, "when": when, "iso": iso, "count": count, "zero": zero,
+	funcs := template.FuncMap{"asset": func(file string) string { return "/shop/" + p.names[file] }, "when": when, "clock": clock, "iso": iso, "count": count, "zero": zero,
 		"money": money, "ticketWord": ticketWord, "grouped": grouped[int]}
 	for _, name := range []string{"home", "event", "booking", "me", "pending", "problem", "pay"} {
 		t, err := template.New("layout.html").Funcs(funcs).ParseFS(pageFiles, "page/layout.html", "page/"+name+".html")
@@ -65,12 +65,21 @@ func when(t time.Time, zone string) string {
 	if err != nil {
 		z = time.UTC
 	}
+	return t.In(z).Format("Mon 2 Jan 2006, ") + clock(t, zone)
+}
+
+// clock writes the time of an instant's day, in a zone.
+func clock(t time.Time, zone string) string {
+	z, err := time.LoadLocation(zone)
+	if err != nil {
+		z = time.UTC
+	}
 	t = t.In(z)
 	name, _ := t.Zone()
 	if strings.ContainsAny(name[:1], "+-") {
 		name = "UTC" + name // the zone has no abbreviation
 	}
-	return t.Format("Mon 2 Jan 2006, 15:04 ") + name
+	return t.Format("15:04 ") + name
 }
 
 func iso(t time.Time) string { return t.UTC().Format(time.RFC3339) }

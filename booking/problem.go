@@ -81,12 +81,12 @@ func (a *API) refusalProblem(e *store.Event, why refusal) *web.Problem {
 }
 
 func soldOutDetail(e *store.Event, lines []wire.Shortage) string {
-	var parts []string
+	parts := []string{"There are not enough tickets."}
 	for _, l := range lines {
 		t, _ := e.Type(l.Type)
-		parts = append(parts, fmt.Sprintf("%s: %d asked, %d left", t.Name, l.Asked, l.Left))
+		parts = append(parts, fmt.Sprintf("%s: %d asked, %d left.", t.Name, l.Asked, l.Left))
 	}
-	return strings.TrimSpace("There are not enough tickets. " + strings.Join(parts, "; "))
+	return strings.Join(parts, " ")
 }
 
 // passProblem is a 403 that says where a pass comes from.

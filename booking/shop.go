@@ -168,11 +168,19 @@ func (a *API) me(ctx *fasthttp.RequestCtx) error {
 	}
 	type note struct {
 		notificationView
-		Text string
+		Text, Name, Zone string
 	}
 	told := make([]note, len(notes))
 	for i, n := range notes {
-		told[i] = note{n, word(n.Kind)}
+		told[i] = note{n, word(n.Kind), "", "UTC"}
+		if n.EventID == 0 {
+			continue
+		}
+		e, err := a.events.event(request, n.EventID)
+		if err != nil {
+			return err
+		}
+		told[i].Name, told[i].Zone = e.Name, e.Zone
 	}
 	return a.render(ctx, fasthttp.StatusOK, "me", "My tickets", struct {
 		Bookings      []row

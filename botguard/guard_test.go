@@ -249,6 +249,29 @@ func BenchmarkGuard_JudgeArrive(b *testing.B) {
 	}
 }
 
+// BenchmarkGuard_Join is what one honest join costs: the verdict, and the check of a solution of four sub-puzzles.
+func BenchmarkGuard_Join(b *testing.B) {
+	g := newGuard(b, Config{}, Deps{})
+	seed := sha256.Sum256([]byte("bench"))
+	cheap := g.base
+	cheap.Difficulty = puzzle.MinDifficulty
+	solution, err := (puzzle.SHA256{}).Solve(seed, cheap, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := arriving("192.0.2.1")
+	r.Action = ActionJoin
+	ctx := b.Context()
+	for i := 0; b.Loop(); i++ {
+		r.Address = netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)})
+		g.Judge(ctx, r)
+		if err := g.Check(seed, cheap, solution); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "bench:guard.join:joins/s")
+}
+
 // BenchmarkGuard_CheckHashWX is the whole work of an honest solution: four sub-puzzles.
 func BenchmarkGuard_CheckHashWX(b *testing.B) {
 	g := newGuard(b, Config{Puzzle: PuzzleConfig{Algorithm: "hashwx", Difficulty: 100}}, Deps{})

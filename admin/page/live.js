@@ -6,7 +6,7 @@
   if (!root) return;
   const every = 2000;
   const number = new Intl.NumberFormat("en", { useGrouping: true });
-  const show = (n) => number.format(n).replaceAll(",", "\u202f");
+  const show = (n) => number.format(n);
   const at = (o, path) => path.split(".").reduce((v, k) => (v === null || v === undefined ? v : v[k]), o);
   const put = (el, text) => { if (el.textContent !== text) el.textContent = text; };
   const time = (s) => s.slice(11, 19);

@@ -343,6 +343,7 @@ func BenchmarkLimiter_TakeMillionKeys(b *testing.B) {
 	for i := uint32(0); b.Loop(); i++ {
 		l.Take(ctx, "try", subject(i))
 	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "bench:guard.limit:decisions/s")
 	b.ReportMetric(counted(b, reg, "fairgate_limit_crowded_total"), "crowded")
 }
 

@@ -204,6 +204,7 @@ func BenchmarkHashWX_Verify(b *testing.B) {
 		binary.LittleEndian.PutUint64(solution, uint64(i)<<15)
 		_ = h.Verify(seed, p, solution)
 	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "bench:puzzle.verify:subpuzzles/s")
 }
 
 func BenchmarkHashWX_Hash(b *testing.B) {

@@ -34,6 +34,7 @@ type assembly struct {
 	registry *prometheus.Registry
 	ready    *run.Ready
 	clock    *roomtime.Host
+	flags    bool // addresses come from the command line, not from keys of the configuration
 
 	events *eventlog.Log
 	db     *store.DB
@@ -166,6 +167,14 @@ func (a *assembly) listen(role string, c web.Config, key string, r *web.Router) 
 	return s
 }
 
+// addressKey is what to change when an address cannot be listened on.
+func (a *assembly) addressKey(key, flag string) string {
+	if a.flags {
+		return flag
+	}
+	return key
+}
+
 // listenHTTP serves a net/http handler: the dashboard, whose asynqmon is one, and the simulator.
 func (a *assembly) listenHTTP(name, address, key string, h http.Handler) {
 	started := make(chan struct{})
@@ -212,7 +221,9 @@ func (a *assembly) part(name string, f func(ctx context.Context) error) {
 func (a *assembly) run(ctx context.Context) error {
 	defer a.close()
 	g := run.NewGroup(a.cfg.Shutdown, run.GroupDeps{Log: a.log, Ready: a.ready})
-	ops := run.NewOps(a.cfg.Ops, run.OpsDeps{Log: a.log, Gatherer: a.registry, Ready: a.ready})
+	ops := run.NewOps(a.cfg.Ops, run.OpsDeps{
+		Log: a.log, Gatherer: a.registry, Ready: a.ready, Key: a.addressKey("ops.address", "--ops"),
+	})
 	g.Add(ops.Part())
 	g.Add(a.parts...)
 	for _, topic := range []string{wire.TopicQueueOutcomes, wire.TopicOutcomes} {

@@ -35,7 +35,7 @@ func (a *assembly) addAdmin() error {
 	}
 	a.part("admin", d.Run)
 	a.ready.Add("admin", d.Ready)
-	a.listenHTTP("admin", a.cfg.Admin.Address, "admin.address", d.Handler())
+	a.listenHTTP("admin", a.cfg.Admin.Address, a.addressKey("admin.address", "--admin"), d.Handler())
 	return nil
 }
 

@@ -79,6 +79,7 @@ func openStack(ctx context.Context, o stackOptions, log *slog.Logger) (*stack, e
 	if s.assembly, err = assemble(ctx, cfg, "demo"); err != nil {
 		return fail(err)
 	}
+	s.flags = true
 	s.closers = append(below, s.closers...)
 	if err := s.everyRole(ctx); err != nil {
 		s.close()

@@ -15,6 +15,38 @@ import (
 
 const parentEnv = "FAIRGATE_EMBEDDED_TEST_PARENT"
 
+// TestPostgres_StartsAfterAKilledInitialisation kills a process while it makes
+// the cluster, and starts at once where it was.
+func TestPostgres_StartsAfterAKilledInitialisation(t *testing.T) {
+	needPostgres(t)
+	dir := filepath.Join(t.TempDir(), "pg")
+	for range 3 {
+		parent := exec.Command(os.Args[0], "-test.run=^TestPostgres_EndsWithAKilledParent$")
+		parent.Env = append(os.Environ(), parentEnv+"="+dir)
+		if err := parent.Start(); err != nil {
+			t.Fatal(err)
+		}
+		begun := filepath.Join(dir, pgHalfFolder, "base", "1")
+		for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+			if _, err := os.Stat(begun); err == nil {
+				break
+			}
+			if time.Now().After(end) {
+				t.Error("initdb did not begin")
+				break
+			}
+		}
+		if err := parent.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = parent.Wait() // killed, as asked
+	}
+	p := startPG(t, PostgresConfig{Dir: dir}, supervised)
+	if err := p.Stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestPostgres_EndsWithAKilledParent runs this test again as the parent.
 func TestPostgres_EndsWithAKilledParent(t *testing.T) {
 	needPostgres(t)

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -178,7 +179,7 @@ func (f *pgFolder) initialise(ctx context.Context) error {
 	if _, err := os.Stat(data); err == nil {
 		return nil
 	}
-	if err := os.RemoveAll(half); err != nil {
+	if err := removeHalf(ctx, half); err != nil {
 		return fmt.Errorf("removing a half-made cluster: %w", err)
 	}
 	password := filepath.Join(f.dir, pgPasswordFile)
@@ -193,7 +194,11 @@ func (f *pgFolder) initialise(ctx context.Context) error {
 	cmd := f.command(ctx, "initdb", "-D", f.childPath(pgHalfFolder), "-U", pgRole,
 		"--pwfile", f.childPath(pgPasswordFile), "--auth", "scram-sha-256",
 		"--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	stopWithParent(cmd.SysProcAttr, syscall.SIGKILL)
+	runtime.LockOSThread() // the thread that starts a child must outlive it: see supervise
+	out, err := cmd.CombinedOutput()
+	runtime.UnlockOSThread()
+	if err != nil {
 		hint := ""
 		if f.account != nil {
 			hint = fmt.Sprintf(" (as user %s, who must be able to enter %s)", f.account.name, f.dir)
@@ -204,6 +209,17 @@ func (f *pgFolder) initialise(ctx context.Context) error {
 		return fmt.Errorf("putting the new cluster in place: %w", err)
 	}
 	return nil
+}
+
+// removeHalf removes what an initdb left that was killed with its parent. Its
+// own child may still be writing there for a moment.
+func removeHalf(ctx context.Context, half string) error {
+	for end := time.Now().Add(pgStop); ; sleepFor(ctx, 20*time.Millisecond) {
+		err := os.RemoveAll(half)
+		if err == nil || ctx.Err() != nil || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // openLog opens the server's log, setting a large one aside.

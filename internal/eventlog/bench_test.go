@@ -26,7 +26,7 @@ func BenchmarkProducer_Append(b *testing.B) {
 			}
 		}
 	})
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "bench:eventlog.append:records/s")
 }
 
 // BenchmarkTail_Fetch reads records of 100 bytes from one partition.
@@ -56,5 +56,5 @@ func BenchmarkTail_Fetch(b *testing.B) {
 			read += len(records)
 		}
 	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "bench:eventlog.fetch:records/s")
 }

@@ -11,8 +11,8 @@ import (
 
 // errorStyle is the only style of the error page; its hash is in the page's policy.
 const errorStyle = `body{font:1.1rem/1.5 system-ui,sans-serif;max-width:36rem;margin:10vh auto;padding:0 1rem;` +
-	`color:#1b1b1f;background:#fff}small{color:#5c5c66}@media(prefers-color-scheme:dark){` +
-	`body{color:#eee;background:#17171a}small{color:#aaa}a{color:#a9a1ff}}`
+	`color:#1c1b22;background:#f6f6f4}small{color:#5d5b66}a{color:#3b2fb5}@media(prefers-color-scheme:dark){` +
+	`body{color:#f1f0f4;background:#131217}small{color:#aaa7b5}a{color:#a9a1ff}}`
 
 // errorPage shows a problem to a person.
 var errorPage = template.Must(template.New("problem").Parse(`<!doctype html>

@@ -142,4 +142,5 @@ func BenchmarkStockApply(b *testing.B) {
 		h.m.Apply(&h.clock, int64(n)+100, r, &h.out)
 		h.out.End()
 	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "bench:stock.apply:records/s")
 }

@@ -78,6 +78,7 @@ func BenchmarkJoin(b *testing.B) {
 	h.define(fast(1000))
 	b.ReportAllocs()
 	joins(b, h, b.N)
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "bench:queue.apply:records/s")
 }
 
 func BenchmarkRank(b *testing.B) {
@@ -94,6 +95,7 @@ func BenchmarkDocument(b *testing.B) {
 	for b.Loop() {
 		h.m.Documents(&h.c, func(int64, []byte) {})
 	}
+	b.ReportMetric(b.Elapsed().Seconds()*1e6/float64(b.N), "bench:queue.document:µs")
 }
 
 func BenchmarkSnapshot(b *testing.B) {
