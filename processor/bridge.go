@@ -71,8 +71,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, store.ErrProjectionMoved):
-			b.deps.Log.WarnContext(ctx, "bridge moved, reading its position again", "partition", b.partition)
-			pause(ctx, backoffLast/4)
+			if err := b.standBy(ctx, bridgeStill); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("bridging orders/%d: %w", b.partition, err)
+			}
 		default:
 			return fmt.Errorf("bridging orders/%d: %w", b.partition, err)
 		}

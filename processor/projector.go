@@ -32,6 +32,10 @@ const (
 	// Pauses between tries while the database is away.
 	backoffFirst = 50 * time.Millisecond
 	backoffLast  = 2 * time.Second
+	// projectorStill is how long a position stands still when no projector is at work: ticks come more often.
+	projectorStill = 500 * time.Millisecond
+	// bridgeStill is the same for the bridge, which stores its position every signalEvery.
+	bridgeStill = 2 * time.Second
 	// complainEvery bounds how often trouble that lasts is logged.
 	complainEvery = 10 * time.Second
 )
@@ -173,10 +177,10 @@ func (p *Projector) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, store.ErrProjectionMoved):
-			// The database was rolled back, or another projector was faster: go on from what it knows. The pause keeps
-			// two of them from chasing each other.
-			p.deps.Log.WarnContext(ctx, "projection moved, reading its position again", "projection", p.name, "partition", p.partition)
-			pause(ctx, backoffLast/4)
+			// The database was rolled back, or another projector is at work: go on from what it knows once nobody else does.
+			if err := p.standBy(ctx, projectorStill); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("projecting orders/%d: %w", p.partition, err)
+			}
 		default:
 			return fmt.Errorf("projecting orders/%d: %w", p.partition, err)
 		}
@@ -310,6 +314,26 @@ func (f *follower) retry(ctx context.Context, do func() error) error {
 		}
 		pause(ctx, wait)
 	}
+}
+
+// standBy waits until the position has stood still: while somebody else moves it, there is nothing to do but to take over
+// from them one day.
+func (f *follower) standBy(ctx context.Context, still time.Duration) error {
+	f.deps.Log.InfoContext(ctx, "the projection's position moved, standing by", "projection", f.name, "partition", f.partition)
+	var before uint64
+	for first := true; ctx.Err() == nil; first = false {
+		var at store.Projected
+		err := f.retry(ctx, func() (err error) {
+			at, err = f.deps.Store.Projected(ctx, f.name, f.partition)
+			return err
+		})
+		if err != nil || !first && at.NextSeq == before {
+			return err
+		}
+		before = at.NextSeq
+		pause(ctx, still)
+	}
+	return nil
 }
 
 // transient errors go away by themselves: everything but a moved position and what Postgres says about our own

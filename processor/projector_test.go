@@ -241,6 +241,26 @@ func TestProjector_SameBatchTwiceChangesNothing(t *testing.T) {
 	w.want("(1)", `SELECT count(*) FROM notifications`)
 }
 
+func TestProjector_StandsByWhileAnotherMovesThePosition(t *testing.T) {
+	w := newWorld(t)
+	w.event(wire.DefineEvent{}, 2)
+	w.project(100)
+	const still = 400 * time.Millisecond
+	ended := make(chan error, 1)
+	go func() { ended <- w.projector().standBy(t.Context(), still) }()
+	for range 8 {
+		w.exec(`UPDATE projection_offsets SET next_seq = next_seq + 1`)
+		select {
+		case err := <-ended:
+			t.Fatalf("it did not wait: %v", err)
+		case <-time.After(still / 4):
+		}
+	}
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestProjector_AFailedBatchLeavesNoTrace(t *testing.T) {
 	w := newWorld(t)
 	w.event(wire.DefineEvent{}, 2)

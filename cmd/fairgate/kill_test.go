@@ -43,7 +43,7 @@ const (
 	downLeast      = 2 * time.Second
 	downMost       = 5 * time.Second
 	// arrivalsPerKill is shorter than the mean time between two kills, so that they fall into every phase of the sale.
-	arrivalsPerKill = 2 * time.Second
+	arrivalsPerKill = 3 * time.Second
 )
 
 // TestKill_NothingAcknowledgedIsLost kills the whole stack at random moments of a sale. The fans live here, in a process
