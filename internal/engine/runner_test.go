@@ -311,8 +311,11 @@ func TestRunner_LosingPostgresChangesNoLeader(t *testing.T) {
 	b := w.start(nil)
 	w.until("the second has caught up", func() bool { return b.Ready(t.Context()) == nil })
 	for range 3 {
-		_, err := w.db.Write.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-			WHERE datname = current_database() AND application_name = 'fairgate lease'`)
+		// Candidates go first: one that is still connected when the leader's session ends would see a leader that died.
+		_, err := w.db.Write.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM (SELECT a.pid FROM pg_stat_activity a
+			LEFT JOIN pg_locks l ON l.pid = a.pid AND l.locktype = 'advisory' AND l.granted
+			WHERE a.datname = current_database() AND a.application_name = 'fairgate lease'
+			GROUP BY a.pid ORDER BY count(l.pid)) sessions`)
 		if err != nil {
 			t.Fatal(err)
 		}
