@@ -84,11 +84,17 @@ func TestKill_NothingAcknowledgedIsLost(t *testing.T) {
 	slices.Sort(c.recovered)
 	t.Logf("%d kills (%d without waiting until it was ready), %v left down; %d acknowledgements; ready again within %v (median %v)",
 		c.killed, c.early, c.down.Round(time.Millisecond), len(entries), slices.Max(c.recovered), c.recovered[len(c.recovered)/2])
+	lost := report.Counts[crowd.Failed] + report.Counts[crowd.Unfinished]
+	if judged.Violations > 0 || lost > 0 {
+		// Before the reasons, so that they are the last thing on the screen.
+		t.Logf("the stack said last:\n%s", c.said())
+		t.Logf("%s=%d repeats the moments", killSeedEnv, seed)
+	}
 	if judged.Violations > 0 {
 		t.Errorf("%d violations:\n%s", judged.Violations, strings.Join(judged.First, "\n"))
 	}
-	if n := report.Counts[crowd.Failed] + report.Counts[crowd.Unfinished]; n > 0 {
-		t.Errorf("%d fans failed or did not finish: %v", n, report.Failures)
+	if lost > 0 {
+		t.Errorf("%d fans failed or did not finish: %v", lost, report.Failures)
 	}
 	for _, kind := range []crowd.Kind{crowd.EntryPlace, crowd.EntryPass, crowd.EntryHold, crowd.EntryAuthorised, crowd.EntryConfirmed} {
 		if report.Seen[string(kind)] == 0 {
@@ -97,9 +103,6 @@ func TestKill_NothingAcknowledgedIsLost(t *testing.T) {
 	}
 	if c.down > 0 && judged.Counts["outcomes.Extended"] == 0 {
 		t.Errorf("the stack was down for %v, and no deadline was extended", c.down)
-	}
-	if t.Failed() {
-		t.Logf("the stack said last:\n%s", c.said())
 	}
 }
 
