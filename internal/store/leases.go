@@ -15,6 +15,8 @@ import (
 const (
 	// LeaseTTL is how long a lease lasts after its last renewal when LeaseRequest does not say.
 	LeaseTTL = 1500 * time.Millisecond
+	// heirFirst is how long a lease that was given back in favour of somebody waits for him.
+	heirFirst = 150 * time.Millisecond
 	// leaseWait is the longest that a candidate waits in the server for the lock before it looks at the row again.
 	leaseWait = 250 * time.Millisecond
 	// leaseClass is the first key of our advisory locks; the second is a hash of the lease's name.
@@ -36,6 +38,9 @@ type LeaseRequest struct {
 	Holder  wire.ID       // random, of this attempt; never used twice
 	Address string        // where the holder's questions are answered; published with the lease
 	TTL     time.Duration // 0 means LeaseTTL
+
+	Candidate wire.ID              // the process: what Release may name as heir; zero for nobody
+	Handicap  func() time.Duration // how long to let others go first when it becomes free now; nil for not at all
 }
 
 // Lease is a lease that was won. It belongs to one goroutine.
@@ -44,29 +49,13 @@ type Lease struct {
 	url     *pgx.ConnConfig
 	conn    *pgx.Conn // nil while the database is away
 	epoch   uint64
+	locked  bool // conn has the session lock
 	over    bool // released or abandoned
 }
 
-// leaseRow is the row as a candidate saw it.
-type leaseRow struct {
-	epoch   int64
-	holder  []byte
-	pid     int32
-	started *time.Time
-	renewed time.Time
-}
-
-// free says that the holder gave the lease back, or that there never was one.
-func (r leaseRow) free() bool { return len(r.holder) == 0 }
-
-func (r leaseRow) same(o leaseRow) bool {
-	return r.renewed.Equal(o.renewed) && string(r.holder) == string(o.holder) && r.epoch == o.epoch
-}
-
 // Contend waits until the lease is free and takes it. It is free when, over the one connection that Contend opens to the
-// primary, its holder gave it back, or the session lock beside it was seen held and then freed (the holder died: we
-// know within milliseconds), or the row stayed unrenewed for a whole TTL (the holder hangs). A fresh connection that
-// finds the lock free proves nothing: the database itself may have restarted under a living holder.
+// primary, its holder gave it back, or the session lock beside it was seen with the holder's session and then freed (the
+// holder died: we know within milliseconds), or the row stayed unrenewed for a whole TTL (the holder hangs).
 //
 // It returns the error of its connection, or of ctx, when that ends first; the caller then begins anew.
 func (db *DB) Contend(ctx context.Context, r LeaseRequest) (*Lease, error) {
@@ -81,10 +70,13 @@ func (db *DB) Contend(ctx context.Context, r LeaseRequest) (*Lease, error) {
 	return l, nil
 }
 
+// leaseConfig is that of a lease's session. Its commits wait for no standby of the database: nothing is lost with a row
+// that a failover takes back, since the log has the epochs too.
 func leaseConfig(c *pgx.ConnConfig) *pgx.ConnConfig {
 	c = c.Copy()
 	c.RuntimeParams["application_name"] = "fairgate lease"
 	c.RuntimeParams["lock_timeout"] = fmt.Sprint(leaseWait.Milliseconds())
+	c.RuntimeParams["synchronous_commit"] = "local"
 	return c
 }
 
@@ -96,45 +88,53 @@ func (l *Lease) contend(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	first, err := l.look(ctx)
-	if err != nil {
-		return err
-	}
-	firstSeen := time.Now()
-	for seenHeld := false; ; {
-		locked, held, err := l.lock(ctx)
+	began, e := time.Now(), election{ttl: l.request.TTL}
+	for {
+		row, err := l.look(ctx)
 		if err != nil {
 			return err
 		}
-		now, err := l.look(ctx)
-		if err != nil {
+		handicap := l.handicap()
+		switch e.see(row, l.locked, time.Since(began), handicap) {
+		case takeLease:
+			if won, err := l.take(ctx, row); err != nil || won {
+				return err
+			}
+			if err := l.letGo(ctx, 0); err != nil {
+				return err
+			}
+		case stepAside:
+			if err := l.letGo(ctx, leaseWait/5); err != nil {
+				return err
+			}
+		case yield:
+			if err := l.letGo(ctx, handicap); err != nil {
+				return err
+			}
+		}
+		if err := l.lock(ctx); err != nil {
 			return err
-		}
-		if !now.same(first) {
-			first, firstSeen = now, time.Now()
-		}
-		seenHeld = seenHeld || held
-		hung := time.Since(firstSeen) >= l.request.TTL
-		if now.free() && locked || seenHeld && locked || hung {
-			if won, err := l.take(ctx, now, locked); err != nil || won {
-				return err
-			}
-		}
-		if locked {
-			if err := l.stepBack(ctx); err != nil {
-				return err
-			}
 		}
 	}
 }
 
-// stepBack gives the lock to a holder that lives: it lost its session, not its lease.
-func (l *Lease) stepBack(ctx context.Context) error {
-	if _, err := l.conn.Exec(ctx, `SELECT pg_advisory_unlock($1, hashtext($2))`, leaseClass, l.request.Name); err != nil {
-		return err
+func (l *Lease) handicap() time.Duration {
+	if l.request.Handicap == nil {
+		return 0
+	}
+	return min(l.request.Handicap(), leaseWait)
+}
+
+// letGo gives the session lock to others and waits.
+func (l *Lease) letGo(ctx context.Context, wait time.Duration) error {
+	if l.locked {
+		if _, err := l.conn.Exec(ctx, `SELECT pg_advisory_unlock($1, hashtext($2))`, leaseClass, l.request.Name); err != nil {
+			return err
+		}
+		l.locked = false
 	}
 	select {
-	case <-time.After(leaseWait / 5):
+	case <-time.After(wait):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -143,48 +143,55 @@ func (l *Lease) stepBack(ctx context.Context) error {
 
 // take makes the row ours if nobody touched it since it was seen. Two candidates may come this far; the row decides.
 // A crash after it leaves a lease that ends by itself: the session lock is freed with our connection.
-func (l *Lease) take(ctx context.Context, seen leaseRow, locked bool) (bool, error) {
-	if !locked && seen.pid != 0 && seen.started != nil {
-		// A session that hangs keeps its lock for ever. Only the very backend that the row names is ended: its pid may
-		// belong to somebody else by now.
-		_, err := l.conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-			WHERE pid = $1 AND backend_start = $2 AND pid <> pg_backend_pid()`, seen.pid, seen.started)
-		if err != nil {
-			return false, err
-		}
-	}
-	err := l.conn.QueryRow(ctx, `UPDATE leases SET epoch = epoch + 1, holder = $2, address = $3, pid = pg_backend_pid(),
-			backend_start = (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()),
-			renewed_at = clock_timestamp()
-		WHERE name = $1 AND epoch = $4 AND holder = $5 AND renewed_at = $6 AND NOT pg_is_in_recovery()
-		RETURNING epoch`,
-		l.request.Name, l.request.Holder[:], l.request.Address, seen.epoch, seen.holder, seen.renewed).Scan(&l.epoch)
+//
+// A session that hangs would keep its lock for ever, so the taker ends it: only once the row is its own, and only the
+// very backend that the row named, whose pid may belong to somebody else by now.
+func (l *Lease) take(ctx context.Context, seen leaseRow) (bool, error) {
+	err := l.conn.QueryRow(ctx, `WITH won AS (
+			UPDATE leases SET epoch = epoch + 1, holder = $2, address = $3, heir = '', pid = pg_backend_pid(),
+				backend_start = (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()),
+				renewed_at = clock_timestamp()
+			WHERE name = $1 AND epoch = $4 AND holder = $5 AND renewed_at = $6 AND NOT pg_is_in_recovery()
+			RETURNING epoch)
+		SELECT epoch, (SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE NOT $7 AND pid = $8 AND backend_start = $9 AND pid <> pg_backend_pid()) IS NULL FROM won`,
+		l.request.Name, l.request.Holder[:], l.request.Address, seen.epoch, seen.holder, seen.renewed,
+		l.locked, seen.pid, seen.started).Scan(&l.epoch, nil)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
-	return err == nil, err
+	if err != nil {
+		return false, err
+	}
+	// Without the lock our own death would be noticed late; if it does not work now, Renew tries again.
+	_ = l.lock(ctx)
+	return true, nil
 }
 
-// lock waits at most leaseWait for the session lock. held says that somebody had it.
-func (l *Lease) lock(ctx context.Context) (locked, held bool, err error) {
-	err = l.conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1, hashtext($2))`, leaseClass, l.request.Name).Scan(&locked)
-	if err != nil || locked {
-		return locked, false, err
+// lock waits at most leaseWait for the session lock, and says in l.locked whether we have it.
+func (l *Lease) lock(ctx context.Context) error {
+	if l.locked {
+		return nil
 	}
-	_, err = l.conn.Exec(ctx, `SELECT pg_advisory_lock($1, hashtext($2))`, leaseClass, l.request.Name)
+	_, err := l.conn.Exec(ctx, `SELECT pg_advisory_lock($1, hashtext($2))`, leaseClass, l.request.Name)
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == lockNotAvailable {
-		return false, true, nil
+		return nil
 	}
-	return err == nil, true, err
+	l.locked = err == nil
+	return err
 }
 
 func (l *Lease) look(ctx context.Context) (leaseRow, error) {
 	var r leaseRow
 	var replica bool
-	err := l.conn.QueryRow(ctx, `SELECT epoch, holder, pid, backend_start, renewed_at, pg_is_in_recovery()
-		FROM leases WHERE name = $1`, l.request.Name).
-		Scan(&r.epoch, &r.holder, &r.pid, &r.started, &r.renewed, &replica)
+	err := l.conn.QueryRow(ctx, `SELECT epoch, holder, pid, backend_start, renewed_at, clock_timestamp(),
+			EXISTS (SELECT 1 FROM pg_locks k WHERE k.locktype = 'advisory' AND k.granted AND k.pid = leases.pid
+				AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+				AND k.classid::bigint = $2 AND k.objid::bigint = hashtext(name)::bigint & 4294967295 AND k.objsubid = 2),
+			holder = '' AND heir NOT IN ('', $3) AND clock_timestamp() < heir_until, pg_is_in_recovery()
+		FROM leases WHERE name = $1`, l.request.Name, int64(leaseClass), l.request.Candidate[:]).
+		Scan(&r.epoch, &r.holder, &r.pid, &r.started, &r.renewed, &r.at, &r.manned, &r.reserved, &replica)
 	if err == nil && replica {
 		err = ErrNotPrimary
 	}
@@ -211,8 +218,7 @@ func (l *Lease) renew(ctx context.Context, epoch uint64) error {
 	if l.over {
 		return ErrLeaseLost
 	}
-	fresh := l.conn == nil || l.conn.IsClosed()
-	if fresh {
+	if l.conn == nil || l.conn.IsClosed() {
 		if err := l.connect(ctx); err != nil {
 			return err
 		}
@@ -227,23 +233,28 @@ func (l *Lease) renew(ctx context.Context, epoch uint64) error {
 	if tag.RowsAffected() == 0 {
 		return ErrLeaseLost
 	}
-	if !fresh {
+	if l.locked {
 		return nil
 	}
-	// After the row, so that a candidate finds the backend to end when we hang right here.
-	_, err = l.conn.Exec(ctx, `SELECT pg_try_advisory_lock($1, hashtext($2))`, leaseClass, l.request.Name)
-	return err
+	// After the row, so that a candidate finds the backend to end when we hang right here. A candidate that has the lock
+	// for a moment gives it back; the next renewal tries again.
+	return l.conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1, hashtext($2))`, leaseClass, l.request.Name).Scan(&l.locked)
 }
 
-// Release gives the lease back, so that a candidate takes it within milliseconds. Without a working connection the lease
-// ends by itself after its TTL.
-func (l *Lease) Release(ctx context.Context) error {
+// Release gives the lease back, so that a candidate takes it within milliseconds; heir, if not zero, is the one that the
+// others let go first. Without a working connection the lease ends by itself after its TTL.
+func (l *Lease) Release(ctx context.Context, heir wire.ID) error {
 	defer l.Abandon()
 	if l.conn == nil || l.conn.IsClosed() {
 		return nil
 	}
-	_, err := l.conn.Exec(ctx, `UPDATE leases SET holder = '', address = '', pid = 0, backend_start = NULL
-		WHERE name = $1 AND holder = $2`, l.request.Name, l.request.Holder[:])
+	first := heir[:]
+	if heir == (wire.ID{}) {
+		first = []byte{}
+	}
+	_, err := l.conn.Exec(ctx, `UPDATE leases SET holder = '', address = '', pid = 0, backend_start = NULL,
+			heir = $3, heir_until = clock_timestamp() + $4
+		WHERE name = $1 AND holder = $2`, l.request.Name, l.request.Holder[:], first, heirFirst)
 	if err != nil {
 		return fmt.Errorf("releasing lease %s: %w", l.request.Name, err)
 	}
@@ -263,7 +274,7 @@ func (l *Lease) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.conn = conn
+	l.conn, l.locked = conn, false
 	return nil
 }
 
@@ -275,7 +286,7 @@ func (l *Lease) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), leaseWait)
 	defer cancel()
 	_ = l.conn.Close(ctx)
-	l.conn = nil
+	l.conn, l.locked = nil, false
 }
 
 // LeaseHolder is where the holder of a lease answers questions, "" when nobody has it; epoch is the newest that the row

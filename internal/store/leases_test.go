@@ -93,7 +93,7 @@ func TestLease_GivenBackItIsTakenInMilliseconds(t *testing.T) {
 	won := contendLater(t, db, 2)
 	waitBlocked(t, db)
 	began := time.Now()
-	if err := first.Release(t.Context()); err != nil {
+	if err := first.Release(t.Context(), wire.ID{}); err != nil {
 		t.Fatal(err)
 	}
 	second := <-won
@@ -122,7 +122,7 @@ func TestLease_HolderThatDiesIsReplacedInMilliseconds(t *testing.T) {
 
 func TestLease_OnceGivenUpItIsNotRenewed(t *testing.T) {
 	db := open(t)
-	for _, end := range []func(*Lease){(*Lease).Abandon, func(l *Lease) { _ = l.Release(t.Context()) }} {
+	for _, end := range []func(*Lease){(*Lease).Abandon, func(l *Lease) { _ = l.Release(t.Context(), wire.ID{}) }} {
 		l := win(t, db, 1)
 		end(l)
 		if err := l.Renew(t.Context(), 9); !errors.Is(err, ErrLeaseLost) || l.conn != nil {
