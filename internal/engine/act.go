@@ -82,12 +82,7 @@ func (r *Runner) elect(t Todo) {
 		r.contention() // it tells when it has ended
 	}
 	if t.Release && r.lease != nil {
-		r.useLease(func(ctx context.Context, l Lease) error {
-			if err := l.Release(ctx); err != nil {
-				r.log.Warn("releasing the lease failed, it ends by itself", slog.Any("error", err))
-			}
-			return store.ErrLeaseLost
-		})
+		r.release()
 	}
 	if epoch := t.Renew; epoch != 0 && r.lease != nil {
 		r.useLease(func(ctx context.Context, l Lease) error { return l.Renew(ctx, epoch) })
@@ -172,7 +167,7 @@ func (r *Runner) leave() {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.work), leaseCall)
 	defer cancel()
-	if err := l.Release(ctx); err != nil {
+	if err := l.Release(ctx, wire.ID{}); err != nil {
 		r.log.Warn("releasing the lease failed, it ends by itself", slog.Any("error", err))
 	}
 }

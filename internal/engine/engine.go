@@ -60,8 +60,9 @@ type Lease interface {
 	Epoch() uint64
 	// Renew says that the holder is alive and leads with epoch. store.ErrLeaseLost says that another one has it.
 	Renew(ctx context.Context, epoch uint64) error
-	// Release gives it back at once; Abandon closes the session and lets the lease end by itself.
-	Release(ctx context.Context) error
+	// Release gives it back at once, to heir before others unless zero; Abandon closes the session and lets the lease end
+	// by itself.
+	Release(ctx context.Context, heir wire.ID) error
 	Abandon()
 }
 
@@ -80,15 +81,27 @@ type Snapshots interface {
 }
 
 // PostgresLeases elects by the leases in db; ttl 0 means store.LeaseTTL.
-func PostgresLeases(db *store.DB, ttl time.Duration) Leases { return postgresLeases{db, ttl} }
+func PostgresLeases(db *store.DB, ttl time.Duration) Leases { return postgresLeases{db: db, ttl: ttl} }
+
+// SpreadLeases is PostgresLeases for one of several processes: id is what HandOver names as heir, and handicap says how
+// long to let others take a lease that becomes free now.
+func SpreadLeases(db *store.DB, ttl time.Duration, id wire.ID, handicap func(name string) time.Duration) Leases {
+	return postgresLeases{db: db, ttl: ttl, id: id, handicap: handicap}
+}
 
 type postgresLeases struct {
-	db  *store.DB
-	ttl time.Duration
+	db       *store.DB
+	ttl      time.Duration
+	id       wire.ID
+	handicap func(name string) time.Duration
 }
 
 func (p postgresLeases) Contend(ctx context.Context, name string, holder wire.ID, address string) (Lease, error) {
-	l, err := p.db.Contend(ctx, store.LeaseRequest{Name: name, Holder: holder, Address: address, TTL: p.ttl})
+	request := store.LeaseRequest{Name: name, Holder: holder, Address: address, TTL: p.ttl, Candidate: p.id}
+	if p.handicap != nil {
+		request.Handicap = func() time.Duration { return p.handicap(name) }
+	}
+	l, err := p.db.Contend(ctx, request)
 	if err != nil {
 		return nil, err
 	}

@@ -77,7 +77,8 @@ type Replica struct {
 	releasing  bool
 	renewing   bool
 	renewedAt  int64
-	progress   bool // something that only a living leader does, since the last renewal
+	handUntil  int64 // a lease that was handed over is not wanted back before
+	progress   bool  // something that only a living leader does, since the last renewal
 
 	term      wire.Epoch // ours, while not a standby
 	appending appending

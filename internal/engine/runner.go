@@ -13,6 +13,7 @@ import (
 	"fairgate/internal/eventlog"
 	"fairgate/internal/run"
 	"fairgate/internal/sale"
+	"fairgate/internal/wire"
 )
 
 const (
@@ -44,10 +45,11 @@ type Runner struct {
 	stopped chan struct{}     // closed when Run has ended
 
 	// What others may look at while the loop works.
-	role   atomic.Int32
-	offset atomic.Int64
-	seen   atomic.Uint64
-	ready  atomic.Bool
+	role    atomic.Int32
+	offset  atomic.Int64
+	seen    atomic.Uint64
+	ready   atomic.Bool
+	waiting atomic.Bool // for the lease, caught up
 
 	// The loop's alone.
 	replica    *Replica
@@ -55,7 +57,9 @@ type Runner struct {
 	tasks      sync.WaitGroup
 	contention context.CancelFunc // of the contention under way, nil if there is none
 	lease      Lease
-	leaseUse   sync.Mutex // one call of lease at a time
+	heir       wire.ID       // whom the lease is given to when it is released next
+	handed     chan struct{} // closed when a hand-over has made us a standby
+	leaseUse   sync.Mutex    // one call of lease at a time
 	emission   context.CancelFunc
 	batch      int   // number of the batch in flight
 	end        int64 // offset after the last record known of the input
@@ -249,6 +253,7 @@ func (r *Runner) advance() {
 	r.seen.Store(r.replica.Seen())
 	r.ready.Store(r.ready.Load() || r.replica.CaughtUp())
 	r.metrics.show(r.replica, bound, r.end)
+	r.waiting.Store(todo.Contend && r.replica.Role() == Standby)
 	r.elect(todo)
 	if todo.Append != nil {
 		r.append(todo.Append)
@@ -272,6 +277,7 @@ func (r *Runner) changed(role Role) {
 	case Leading:
 		r.metrics.terms.Inc()
 	case Standby:
+		r.steppedDown()
 		if r.emission != nil {
 			r.emission()
 		}

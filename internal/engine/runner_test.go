@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testpg.IgnoreLeaks()...) 
 
 // world is one partition with real Postgres and an in-process broker.
 type world struct {
-	t       *testing.T
+	t       testing.TB
 	brokers []string
 	events  *eventlog.Log
 	db      *store.DB
@@ -35,7 +35,7 @@ type world struct {
 	code    uint32
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	db, err := store.New(t.Context(), store.Config{Write: conf.Secret(testpg.Migrated(t, "store", store.Migrate))})
 	if err != nil {

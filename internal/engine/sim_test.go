@@ -183,6 +183,8 @@ func (w *simWorld) step() error {
 		w.holder = nil // a hanging leader's lease ran out, or Postgres forgot
 	case w.once(200):
 		w.epoch = 0 // a failover to a standby that had not heard of it
+	case w.once(50):
+		w.nodes[w.IntN(len(w.nodes))].HandOver(w.mono)
 	case w.once(60):
 		i := w.IntN(len(w.nodes))
 		if w.holder == w.nodes[i] {

@@ -79,7 +79,7 @@ func (r *Replica) Next(now Now) Todo {
 	// A standby is never quite caught up while records stream in; to begin the contention anew each time would cost it
 	// what it has seen of the lock.
 	able := r.role == Leading || r.caught && now.Mono-r.caughtAt <= lagAllowed
-	t.Contend = !r.holding && !r.stopping && fit && able
+	t.Contend = !r.holding && !r.stopping && fit && able && !r.handing(now.Mono)
 	if r.releasing {
 		r.releasing = false
 		t.Release = true
