@@ -13,6 +13,7 @@ type leaseRow struct {
 	at       time.Time // Postgres' clock
 	manned   bool      // the very backend that the row names has the session lock
 	reserved bool      // it was given back in favour of another candidate, whose moment is not over
+	favoured bool      // it was given back in favour of this candidate
 }
 
 // free says that the holder gave the lease back, or that there never was one.
@@ -67,7 +68,7 @@ func (e *election) see(row leaseRow, locked bool, now, handicap time.Duration) c
 	case locked && row.reserved:
 		return stepAside
 	case locked && (row.free() || died):
-		if handicap > 0 && !e.yielded {
+		if handicap > 0 && !e.yielded && !row.favoured {
 			e.yielded = true
 			return yield
 		}

@@ -53,6 +53,7 @@ func TestElection_WhatACandidateSawDecides(t *testing.T) {
 		"and again at the next chance": {
 			{row: given(false), locked: true, handicap: 20, want: yield}, {ours: 20, theirs: 20, row: manned(held(2, 15)), handicap: 20, want: keepWaiting},
 			{ours: 90, theirs: 90, row: held(2, 15), locked: true, handicap: 20, want: yield}},
+		"an heir has no handicap": {{row: leaseRow{epoch: 1, favoured: true}, locked: true, handicap: 20, want: takeLease}},
 		"a handicap lengthens the TTL": {
 			{row: manned(held(1, 0)), handicap: 20, want: keepWaiting}, {ours: 1_010, theirs: 1_010, row: manned(held(1, 0)), handicap: 20, want: keepWaiting},
 			{ours: 1_020, theirs: 1_020, row: manned(held(1, 0)), handicap: 20, want: takeLease}},

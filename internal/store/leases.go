@@ -189,9 +189,9 @@ func (l *Lease) look(ctx context.Context) (leaseRow, error) {
 			EXISTS (SELECT 1 FROM pg_locks k WHERE k.locktype = 'advisory' AND k.granted AND k.pid = leases.pid
 				AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 				AND k.classid::bigint = $2 AND k.objid::bigint = hashtext(name)::bigint & 4294967295 AND k.objsubid = 2),
-			holder = '' AND heir NOT IN ('', $3) AND clock_timestamp() < heir_until, pg_is_in_recovery()
+			holder = '' AND heir NOT IN ('', $3) AND clock_timestamp() < heir_until, holder = '' AND heir = $3, pg_is_in_recovery()
 		FROM leases WHERE name = $1`, l.request.Name, int64(leaseClass), l.request.Candidate[:]).
-		Scan(&r.epoch, &r.holder, &r.pid, &r.started, &r.renewed, &r.at, &r.manned, &r.reserved, &replica)
+		Scan(&r.epoch, &r.holder, &r.pid, &r.started, &r.renewed, &r.at, &r.manned, &r.reserved, &r.favoured, &replica)
 	if err == nil && replica {
 		err = ErrNotPrimary
 	}
