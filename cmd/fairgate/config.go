@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"fairgate/admin"
@@ -50,7 +51,10 @@ func (c Config) Validate() error {
 	if c.Botguard.Secret == "" {
 		return fmt.Errorf("botguard.secret: expected a secret of at least %d characters", botguard.MinSecret)
 	}
-	return nil
+	return errors.Join(
+		chosen("processor.queuePartitions", c.Processor.QueuePartitions, c.Kafka.QueuePartitions),
+		chosen("processor.ordersPartitions", c.Processor.OrdersPartitions, c.Kafka.OrdersPartitions),
+	)
 }
 
 // ClockConfig says what room time rests on.
@@ -134,14 +138,29 @@ func (c KeysConfig) Validate() error {
 
 // ProcessorConfig tunes the engines.
 type ProcessorConfig struct {
-	Engine engine.Tuning `yaml:"engine"`
-	Batch  int           `yaml:"batch" default:"1000" help:"most outcomes that the projector writes in one transaction"`
+	Engine           engine.Tuning `yaml:"engine"`
+	Batch            int           `yaml:"batch" default:"1000" help:"most outcomes that the projector writes in one transaction"`
+	QueuePartitions  []int32       `yaml:"queuePartitions" help:"partitions of the log of waiting rooms that this processor runs and may lead; all if empty"`
+	OrdersPartitions []int32       `yaml:"ordersPartitions" help:"partitions of the log of orders that this processor runs and may lead; all if empty"`
 }
 
 // Validate names the key that cannot work.
 func (c ProcessorConfig) Validate() error {
 	if c.Batch < 0 || c.Batch > 10_000 {
 		return errors.New("batch: expected 1 to 10000")
+	}
+	return nil
+}
+
+// chosen refuses partitions that the log has not, and those named twice.
+func chosen(key string, list []int32, all int) error {
+	for i, p := range list {
+		if p < 0 || int(p) >= all {
+			return fmt.Errorf("%s: partition %d is none of the log's, which are 0 to %d", key, p, all-1)
+		}
+		if slices.Contains(list[:i], p) {
+			return fmt.Errorf("%s: partition %d is named twice", key, p)
+		}
 	}
 	return nil
 }

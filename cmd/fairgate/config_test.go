@@ -134,6 +134,11 @@ func TestMain_AWrongConfigurationStopsItWithKeyAndExpectation(t *testing.T) {
 			args: []string{"--set", "shutdown.window=soon"},
 			want: []string{`shutdown.window: expected a duration such as 5m or 250ms, got "soon" (from the command line)`},
 		},
+		"partitions that are not there": {
+			args: []string{"--set", "processor.ordersPartitions=0,1", "--set", "kafka.queuePartitions=2", "--set", "processor.queuePartitions=1,1"},
+			want: []string{"processor.ordersPartitions: partition 1 is none of the log's, which are 0 to 0",
+				"processor.queuePartitions: partition 1 is named twice"},
+		},
 		"no brokers": {
 			replace: []string{"[kafka1:9092, kafka2:9092, kafka3:9092]", "[]"},
 			want:    []string{"kafka.brokers: expected at least one host:port"},

@@ -29,14 +29,15 @@ func (a *assembly) addProcessor() (*machines, error) {
 		return nil, err
 	}
 	deps := processor.Deps{Store: a.db, Events: a.events, Log: a.log, Metrics: metrics}
+	spreader := engine.NewSpreader(engine.SpreaderDeps{Presence: a.db, Log: a.log, Metrics: a.registry})
 	m := &machines{}
-	for p := range int32(a.cfg.Kafka.QueuePartitions) {
-		r := a.replica(wire.TopicQueue, wire.TopicQueueOutcomes, wire.TopicQueueDocuments, p,
+	for _, p := range partitions(a.cfg.Processor.QueuePartitions, a.cfg.Kafka.QueuePartitions) {
+		r := a.replica(spreader, wire.TopicQueue, wire.TopicQueueOutcomes, wire.TopicQueueDocuments, p,
 			func() engine.Machine { return queue.New(queue.Limits{}) })
 		m.queues = append(m.queues, queueReplica{r})
 	}
-	for p := range int32(a.cfg.Kafka.OrdersPartitions) {
-		r := a.replica(wire.TopicOrders, wire.TopicOutcomes, "", p,
+	for _, p := range partitions(a.cfg.Processor.OrdersPartitions, a.cfg.Kafka.OrdersPartitions) {
+		r := a.replica(spreader, wire.TopicOrders, wire.TopicOutcomes, "", p,
 			func() engine.Machine { return stock.New(stock.Limits{}) })
 		m.orders = append(m.orders, r)
 		projector, err := processor.NewProjector(processor.ProjectorConfig{
@@ -54,11 +55,24 @@ func (a *assembly) addProcessor() (*machines, error) {
 		}
 		a.part(fmt.Sprintf("bridge %d", p), bridge.Run)
 	}
+	// Last, so that it stops first: what it hands over is still led meanwhile.
+	a.part("spreading", spreader.Run)
 	return m, nil
 }
 
+// partitions are those of a log that this processor runs: the chosen ones, or all.
+func partitions(chosen []int32, all int) []int32 {
+	if len(chosen) > 0 {
+		return chosen
+	}
+	for p := range int32(all) {
+		chosen = append(chosen, p)
+	}
+	return chosen
+}
+
 // replica adds one replica of one partition; it is up before whatever asks for its outcomes.
-func (a *assembly) replica(log, outcomes, documents string, partition int32, machine func() engine.Machine) *engine.Runner {
+func (a *assembly) replica(s *engine.Spreader, log, outcomes, documents string, partition int32, machine func() engine.Machine) *engine.Runner {
 	name := fmt.Sprintf("%s/%d", log, partition)
 	cfg := engine.Config{
 		Name: a.topic(name), Input: a.topic(log), Outcomes: a.topic(outcomes), Partition: partition, Tuning: a.cfg.Processor.Engine,
@@ -67,11 +81,12 @@ func (a *assembly) replica(log, outcomes, documents string, partition int32, mac
 		cfg.Documents = a.topic(documents)
 	}
 	r := engine.New(cfg, engine.Deps{
-		Events: a.events, Leases: engine.PostgresLeases(a.db, a.cfg.Processor.Engine.LeaseTTL), Snapshots: a.db, RoomTime: a.clock.Now,
-		Machine: machine, Log: a.log, Metrics: a.registry,
+		Events: a.events, Leases: engine.SpreadLeases(a.db, a.cfg.Processor.Engine.LeaseTTL, s.ID(), s.Handicap), Snapshots: a.db,
+		RoomTime: a.clock.Now, Machine: machine, Log: a.log, Metrics: a.registry,
 	})
 	a.part("engine "+name, r.Run)
 	a.ready.Add("engine "+name, r.Ready)
+	s.Add(r)
 	return r
 }
 

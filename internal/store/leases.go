@@ -17,8 +17,11 @@ const (
 	LeaseTTL = 1500 * time.Millisecond
 	// heirFirst is how long a lease that was given back in favour of somebody waits for him.
 	heirFirst = 150 * time.Millisecond
-	// leaseWait is the longest that a candidate waits in the server for the lock before it looks at the row again.
-	leaseWait = 250 * time.Millisecond
+	// leaseWait is the longest that a candidate waits in the server for the lock before it looks at the row again. A holder
+	// that dies before the candidates have looked once is replaced only after its TTL.
+	leaseWait = 100 * time.Millisecond
+	// asideFor is how long a candidate leaves the lock to whoever has a better right to it.
+	asideFor = 40 * time.Millisecond
 	// leaseClass is the first key of our advisory locks; the second is a hash of the lease's name.
 	leaseClass = 0x66676c65
 
@@ -104,7 +107,7 @@ func (l *Lease) contend(ctx context.Context) error {
 				return err
 			}
 		case stepAside:
-			if err := l.letGo(ctx, leaseWait/5); err != nil {
+			if err := l.letGo(ctx, asideFor); err != nil {
 				return err
 			}
 		case yield:

@@ -36,7 +36,9 @@ func world(t *rapid.T, allReady bool) (members []Member, partitions []string) {
 
 // move carries a step out; it fails when the step is impossible.
 func move(t *rapid.T, members []Member, s Step) {
-	drop := func(list []string) []string { return slices.DeleteFunc(list, func(p string) bool { return p == s.Partition }) }
+	drop := func(list []string) []string {
+		return slices.DeleteFunc(list, func(p string) bool { return p == s.Partition })
+	}
 	from := slices.IndexFunc(members, func(m Member) bool { return m.ID == s.From })
 	to := slices.IndexFunc(members, func(m Member) bool { return m.ID == s.To })
 	if from < 0 || to < 0 || from == to {
