@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,12 +19,14 @@ import (
 )
 
 const (
-	// beatEvery is how often a process says what it leads, and looks what the others do.
-	beatEvery = 500 * time.Millisecond
+	// beatEvery is how often a process says what it leads, and looks what the others do; it says at once when it leads
+	// something else than before: looksEachBeat times as often it looks at itself.
+	beatEvery     = 500 * time.Millisecond
+	looksEachBeat = 10
 	// beatWithin bounds one such exchange, and the farewell.
 	beatWithin = time.Second
 	// settleFor is how long nobody may have come, gone or changed before a partition is moved.
-	settleFor = 1500 * time.Millisecond
+	settleFor = time.Second
 	// yieldEach is the time that whoever is not first in line for a partition gives each one before it, yieldMost the most.
 	yieldEach = 20 * time.Millisecond
 	yieldMost = 100 * time.Millisecond
@@ -61,6 +64,7 @@ type Spreader struct {
 
 	// Of Run's goroutine.
 	view   spread.View
+	said   []string // what we lead by our newest beat
 	blind  bool // Postgres did not answer last time
 	moving chan error
 	tasks  sync.WaitGroup
@@ -99,11 +103,13 @@ func (s *Spreader) Add(r *Runner) {
 func (s *Spreader) Run(ctx context.Context) error {
 	defer s.tasks.Wait()
 	s.log.Info("spreading partitions with other processors", slog.String("id", hex.EncodeToString(s.id[:])), slog.Any("engines", s.names))
-	every := time.NewTicker(s.beats)
+	every := time.NewTicker(s.beats / looksEachBeat)
 	defer every.Stop()
-	for {
-		s.beat(ctx)
-		s.move(ctx)
+	for n := 0; ; n++ {
+		if me := s.me(); n%looksEachBeat == 0 || !slices.Equal(me.Leads, s.said) {
+			s.beat(ctx, me)
+			s.move(ctx)
+		}
 		select {
 		case <-every.C:
 		case <-ctx.Done():
@@ -115,8 +121,8 @@ func (s *Spreader) Run(ctx context.Context) error {
 
 func (s *Spreader) mono() time.Duration { return time.Since(s.began) }
 
-// beat says what we do and learns what the others do.
-func (s *Spreader) beat(ctx context.Context) {
+// me is what we do now.
+func (s *Spreader) me() store.Processor {
 	me := store.Processor{ID: s.id}
 	for i, r := range s.runners {
 		switch leads, follows := r.Standing(); {
@@ -126,6 +132,12 @@ func (s *Spreader) beat(ctx context.Context) {
 			me.Follows = append(me.Follows, s.names[i])
 		}
 	}
+	return me
+}
+
+// beat says what we do and learns what the others do.
+func (s *Spreader) beat(ctx context.Context, me store.Processor) {
+	s.said = me.Leads
 	s.metrics.led(s.names, me.Leads)
 	ctx, cancel := context.WithTimeout(ctx, beatWithin)
 	defer cancel()
@@ -175,8 +187,9 @@ func (s *Spreader) move(ctx context.Context) {
 // leave hands over everything at once, to those who share it evenly. Without Postgres nobody could take it.
 func (s *Spreader) leave(ctx context.Context) {
 	s.tasks.Wait()
-	hard, cancel := run.HardWithin(ctx, beatWithin+handOverWithin+leaseCall)
+	hard, cancel := run.HardWithin(ctx, 2*beatWithin+handOverWithin+leaseCall)
 	defer cancel()
+	s.beat(hard, s.me()) // others may have come or gone since the last one
 	within, stop := context.WithTimeout(hard, beatWithin)
 	defer stop()
 	if err := s.deps.Presence.Gone(within, s.id); err != nil {
@@ -197,13 +210,7 @@ func (s *Spreader) current() []spread.Member {
 			members = append(members, m)
 		}
 	}
-	me := spread.Member{ID: s.id}
-	for i, r := range s.runners {
-		if r.Leading() {
-			me.Leads = append(me.Leads, s.names[i])
-		}
-	}
-	return append(members, me)
+	return append(members, spread.Member(s.me()))
 }
 
 // handOver carries out one step and says why it was taken, and how it ended.

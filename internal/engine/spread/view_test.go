@@ -13,7 +13,7 @@ import (
 
 const (
 	simBeat   = 500 * time.Millisecond
-	simSettle = 1500 * time.Millisecond
+	simSettle = time.Second
 )
 
 // simProcess is one processor: what is true of it, and what it has seen.
@@ -152,7 +152,7 @@ func TestView_WhatHasJustChangedMovesNothing(t *testing.T) {
 	}
 	v.See([]Member{one}, 0)
 	v.See([]Member{one, two}, time.Second)
-	for now, want := range map[time.Duration]bool{time.Second: false, 2 * time.Second: false, time.Second + simSettle: true} {
+	for now, want := range map[time.Duration]bool{time.Second: false, 2*time.Second - 1: false, time.Second + simSettle: true} {
 		if _, ok := v.Next(one.ID, now, simSettle); ok != want {
 			t.Errorf("at %s: %t", now, ok)
 		}
@@ -165,7 +165,7 @@ func TestView_WhatHasJustChangedMovesNothing(t *testing.T) {
 		t.Error("seeing the same again unsettles")
 	}
 	v.Unsettle(10 * time.Second)
-	if _, ok := v.Next(one.ID, 11*time.Second, simSettle); ok {
+	if _, ok := v.Next(one.ID, 11*time.Second-1, simSettle); ok {
 		t.Error("after a failure it tries again at once")
 	}
 }
