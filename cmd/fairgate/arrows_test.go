@@ -19,6 +19,7 @@ var floor = map[string][]string{
 	"run":       {},
 	"roomtime":  {},
 	"wire":      {"sale"},
+	"receipt":   {"sale", "wire"},
 	"web":       {"run"},
 	"store":     {"sale", "conf", "run", "wire"},
 	"eventlog":  {"sale", "conf", "run", "wire"},
@@ -28,7 +29,7 @@ var floor = map[string][]string{
 	"payment":   {"sale", "wire", "conf", "eventlog", "store", "run"},
 	"stripesim": {"sale"},
 	"embedded":  {"eventlog", "store", "run", "sale", "wire"},
-	"verify":    {"wire", "eventlog", "store"},
+	"verify":    {"sale", "wire", "receipt", "eventlog", "store"},
 	"crowd":     {"sale", "wire"},
 }
 
