@@ -111,6 +111,7 @@ type Projector struct {
 	cfg ProjectorConfig
 	follower
 	at      store.Projected
+	open    bool // a booking may have been made since the newest chain head
 	pruned  int64
 	unknown map[int64]bool // warned about already
 	known   map[int64]bool // have a row
@@ -157,7 +158,8 @@ func NewProjector(cfg ProjectorConfig, deps Deps) (*Projector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Projector{cfg: cfg, follower: f, known: map[int64]bool{}, unknown: map[int64]bool{}}, nil
+	// What was projected before this process is not known here, so the first tick closes over it again: one row too many.
+	return &Projector{cfg: cfg, follower: f, open: true, known: map[int64]bool{}, unknown: map[int64]bool{}}, nil
 }
 
 // Run projects until ctx ends (nil) or the outcomes cannot be trusted: a gap or a wrong hash (follow.ErrGap, ErrHash)
@@ -178,6 +180,7 @@ func (p *Projector) Run(ctx context.Context) error {
 			return nil
 		case errors.Is(err, store.ErrProjectionMoved):
 			// The database was rolled back, or another projector is at work: go on from what it knows once nobody else does.
+			p.open = true
 			if err := p.standBy(ctx, projectorStill); err != nil && ctx.Err() == nil {
 				return fmt.Errorf("projecting orders/%d: %w", p.partition, err)
 			}
@@ -200,13 +203,13 @@ func (p *Projector) write(ctx context.Context, batch []wire.Outcome, next follow
 	}
 	to.NextSeq, to.NextOffset, to.Hash = next.Seq, next.Offset, next.Hash
 	prune := to.LogTime-p.pruned >= pruneEvery.Microseconds()
-	skipped, broken := 0, 0
+	skipped, broken, open := 0, 0, p.open
 	err = p.retry(ctx, func() error {
 		return p.deps.Store.Project(ctx, p.name, p.partition, p.at, to, func(ctx context.Context, rows *store.Projection) error {
 			if err := p.lookUp(ctx, rows, batch); err != nil {
 				return err
 			}
-			w := writer{rows: rows, outage: p.at.Outage}
+			w := writer{rows: rows, outage: p.at.Outage, open: p.open}
 			skipped = 0
 			for i := range batch {
 				if !p.mine(&batch[i]) {
@@ -218,7 +221,7 @@ func (p *Projector) write(ctx context.Context, batch []wire.Outcome, next follow
 				}
 			}
 			w.flush()
-			broken = w.broken
+			broken, open = w.broken, w.open
 			if prune {
 				rows.ForgetAnswers(time.UnixMicro(to.LogTime).Add(-answersKept), pruneLimit)
 			}
@@ -228,7 +231,7 @@ func (p *Projector) write(ctx context.Context, batch []wire.Outcome, next follow
 	if err != nil {
 		return err
 	}
-	p.at = to
+	p.at, p.open = to, open
 	if prune {
 		p.pruned = to.LogTime
 	}

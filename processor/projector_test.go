@@ -286,7 +286,8 @@ func TestProjector_FoldOfOutcomesWhateverTheBatches(t *testing.T) {
 	}
 	const tables = `SELECT (SELECT string_agg(b::text, ' ' ORDER BY id) FROM bookings b) || (SELECT string_agg(l::text, ' ' ORDER BY booking_id, line) FROM booking_lines l)
 		|| (SELECT string_agg(t::text, ' ' ORDER BY id) FROM tickets t) || (SELECT string_agg(t::text, ' ' ORDER BY event_id, type) FROM ticket_types t)
-		|| (SELECT string_agg(kind || cause || payload::text, ' ' ORDER BY kind, cause) FROM outbox)`
+		|| (SELECT string_agg(kind || cause || payload::text, ' ' ORDER BY kind, cause) FROM outbox)
+		|| (SELECT string_agg(h::text, ' ' ORDER BY tick_offset) FROM chain_heads h)`
 	read := func() (text string) {
 		if err := w.db.Write.QueryRow(t.Context(), tables).Scan(&text); err != nil {
 			t.Fatal(err)
@@ -296,7 +297,7 @@ func TestProjector_FoldOfOutcomesWhateverTheBatches(t *testing.T) {
 	w.project(10_000)
 	first := read()
 	for _, size := range []int{1, 7} {
-		w.exec(`TRUNCATE bookings, booking_lines, tickets, outbox, notifications, commands, projection_offsets, refunds CASCADE`)
+		w.exec(`TRUNCATE bookings, booking_lines, tickets, outbox, notifications, commands, projection_offsets, refunds, chain_heads CASCADE`)
 		w.exec(`UPDATE payments SET status = 'started'`)
 		w.exec(`UPDATE payment_attempts SET status = 'failed'`)
 		w.project(size)
@@ -363,13 +364,17 @@ func TestProjector_RunFollowsTheTopicAndSurvivesARolledBackDatabase(t *testing.T
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
 	until(t, w, `SELECT 1 FROM bookings WHERE id = $1 AND status = 'held'`, uuid(1))
-	// A failover loses the last two transactions.
-	w.exec(`TRUNCATE bookings, booking_lines, tickets, outbox, notifications, commands CASCADE`)
+	w.tick(w.clock.Now + second)
+	append()
+	until(t, w, `SELECT 1 FROM chain_heads WHERE tick_offset > (SELECT log_offset FROM bookings)`)
+	// A failover loses the last transactions.
+	w.exec(`TRUNCATE bookings, booking_lines, tickets, outbox, notifications, commands, chain_heads CASCADE`)
 	w.exec(`UPDATE projection_offsets SET next_seq = 1, next_offset = 0, hash = 0, outage = 0, log_time = 0`)
 	w.do(about(2), hold(2))
 	append()
 	until(t, w, `SELECT 1 FROM bookings WHERE id = $1`, uuid(1))
 	until(t, w, `SELECT 1 FROM bookings WHERE id = $1`, uuid(2))
+	until(t, w, `SELECT 1 FROM chain_heads WHERE tick_offset > (SELECT log_offset FROM bookings WHERE id = $1)`, uuid(1))
 	stop()
 	if err := <-done; err != nil {
 		t.Fatal(err)

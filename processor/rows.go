@@ -19,7 +19,8 @@ type writer struct {
 	rows   *store.Projection
 	outage int64 // µs, as of the outcome being written
 	stock  []stockRow
-	broken int // outcomes in which held + sold + free is not the capacity
+	open   bool // a booking was made since the newest chain head
+	broken int  // outcomes in which held + sold + free is not the capacity
 }
 
 type stockRow struct {
@@ -45,6 +46,10 @@ func (w *writer) outcome(o *wire.Outcome) error {
 	switch b := body.(type) {
 	case *wire.Ticked:
 		w.outage = b.Outage
+		if w.open {
+			w.rows.ChainHead(f, b.Chain)
+			w.open = false
+		}
 	case *wire.Extended:
 		w.extended(f, b)
 	case *wire.EventDefined, *wire.TypeDefined, *wire.CapacitySet, *wire.PriceSet, *wire.SellingSet, *wire.EventCancelled:
@@ -123,10 +128,12 @@ func (w *writer) changed(f store.Fact, body wire.Body) {
 func (w *writer) held(f store.Fact, body wire.Body) error {
 	switch b := body.(type) {
 	case *wire.Held:
+		w.open = true
 		w.rows.Held(f, &b.Reserved, b.Pass)
 		w.numbers(f.Event, b.Stock...)
 		return w.rows.Notify(f, "held", priced(&b.Reserved))
 	case *wire.Waitlisted:
+		w.open = true
 		w.rows.Waitlisted(f, b)
 		return w.rows.Notify(f, "waitlisted", map[string]any{"ahead": b.Ahead})
 	case *wire.Offered:

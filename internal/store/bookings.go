@@ -37,8 +37,10 @@ type Booking struct {
 	Total     int64
 	Expires   time.Time // of a hold, offer or freeze; else zero
 	Partition int32
-	Offset    int64  // its place in the log
-	LastSeq   uint64 // of the outcome that changed it last
+	Offset    int64     // its place in the log
+	FirstSeq  uint64    // of the outcome that made it
+	FirstKind wire.Kind // of that outcome: wire.KindHeld or wire.KindWaitlisted
+	LastSeq   uint64    // of the outcome that changed it last
 	Created   time.Time
 	Updated   time.Time
 	Lines     []BookingLine
@@ -61,13 +63,20 @@ type Settlement struct {
 	Tickets []Ticket
 }
 
+// A booking whose row an older projector wrote does not say how it began; the notification of its beginning does.
 const bookingColumns = `id, event_id, user_id, status, reason, currency, total, expires_at, partition, log_offset, last_seq,
-	created_at, updated_at`
+	created_at, updated_at, first_seq, coalesce(nullif(first_outcome, ''),
+		(SELECT kind FROM notifications n WHERE n.cause = 'orders/' || partition || '/' || first_seq), 'held')`
 
 func scanBooking(row pgx.CollectableRow) (b Booking, err error) {
 	var expires *time.Time
+	var first string
 	err = row.Scan(&b.ID, &b.Event, &b.User, &b.Status, &b.Reason, &b.Currency, &b.Total, &expires, &b.Partition, &b.Offset,
-		&b.LastSeq, &b.Created, &b.Updated)
+		&b.LastSeq, &b.Created, &b.Updated, &b.FirstSeq, &first)
+	b.FirstKind = wire.KindHeld
+	if first == "waitlisted" {
+		b.FirstKind = wire.KindWaitlisted
+	}
 	switch b.Status {
 	case "held", "offered", "frozen":
 		b.Expires = orZero(expires)

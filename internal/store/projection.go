@@ -172,13 +172,13 @@ func (p *Projection) Stock(event int64, s wire.Stock) {
 
 const newBooking = `
 	INSERT INTO bookings (id, event_id, user_id, user_key, status, currency, total, deadline, expires_at, ticket_base, pass, partition,
-		log_offset, first_seq, last_seq, created_at, updated_at)
-	SELECT $1, id, $3, $4, $5, currency, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $14 FROM events WHERE id = $2
+		log_offset, first_seq, last_seq, created_at, updated_at, first_outcome)
+	SELECT $1, id, $3, $4, $5, currency, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $14, $5 FROM events WHERE id = $2
 	ON CONFLICT (id) DO UPDATE SET event_id = excluded.event_id, user_id = excluded.user_id, user_key = excluded.user_key,
 		status = excluded.status, reason = '', currency = excluded.currency, total = excluded.total, deadline = excluded.deadline,
 		expires_at = excluded.expires_at, ticket_base = excluded.ticket_base, pass = excluded.pass, partition = excluded.partition,
 		log_offset = excluded.log_offset, first_seq = excluded.first_seq, last_seq = excluded.last_seq,
-		created_at = excluded.created_at, updated_at = excluded.updated_at`
+		created_at = excluded.created_at, updated_at = excluded.updated_at, first_outcome = excluded.first_outcome`
 
 // Held makes a booking. The id of one that ended unpaid long ago may come again: then it begins anew.
 func (p *Projection) Held(f Fact, r *wire.Reserved, pass wire.ID) {
