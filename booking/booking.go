@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -28,6 +29,7 @@ import (
 	"fairgate/internal/conf"
 	"fairgate/internal/eventlog"
 	"fairgate/internal/payment"
+	"fairgate/internal/receipt"
 	"fairgate/internal/store"
 	"fairgate/internal/web"
 )
@@ -130,6 +132,9 @@ type Deps struct {
 	Store    *store.DB
 	Redis    redis.UniversalClient // caches searches; without it they are only slower
 	Orders   *eventlog.Producer    // of the topic `orders`
+	Events   *eventlog.Log         // where receipts read a record that this process did not append itself
+	Topic    string                // name of the topic `orders`, prefix included
+	Receipts *receipt.Signer       // signs receipts; needed
 	Desk     *answer.Desk          // on the topic `outcomes`; New listens on it, so it must not run yet
 	RoomTime func() (now, bound int64)
 	Passes   jwt.Keyfunc // public keys of admission passes
@@ -143,15 +148,16 @@ type Deps struct {
 
 // API is the public API and the shop.
 type API struct {
-	cfg     Config
-	deps    Deps
-	recent  *recent
-	events  *catalogue
-	search  *searcher
-	users   *bearer // nil with auth none
-	guests  *guests // nil with auth jwt
-	pages   *pages
-	metrics *metrics
+	cfg      Config
+	deps     Deps
+	recent   *recent
+	receipts *receipts
+	events   *catalogue
+	search   *searcher
+	users    *bearer // nil with auth none
+	guests   *guests // nil with auth jwt
+	pages    *pages
+	metrics  *metrics
 }
 
 // New prepares the API; it listens on the desk and starts nothing.
@@ -159,12 +165,16 @@ func New(cfg Config, deps Deps) (*API, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("booking: %w", err)
 	}
+	if deps.Receipts == nil {
+		return nil, errors.New("booking: keys of receipts are needed")
+	}
 	defaults(&cfg, &deps)
 	pages, err := newPages()
 	if err != nil {
 		return nil, fmt.Errorf("booking: %w", err)
 	}
 	a := &API{cfg: cfg, deps: deps, recent: newRecent(), pages: pages, metrics: newMetrics(deps.Metrics)}
+	a.receipts = newReceipts(deps.Events, deps.Topic, deps.Receipts)
 	a.events = newCatalogue(deps.Store, time.Now)
 	a.search = newSearcher(deps.Store, deps.Redis, cfg.SearchCache, a.metrics)
 	if cfg.Auth == AuthJWT {
@@ -211,21 +221,29 @@ func (a *API) Routes(r *web.Router) {
 	handle("POST", "/booking/{id}/cancel", a.cancelBooking)
 	handle("GET", "/booking/{id}/pay", a.payPage)
 	handle("GET", "/booking/{id}/paid", a.paid)
+	handle("GET", "/booking/{id}/receipt", a.showReceipt)
 	handle("POST", "/pay", a.pay)
 	handle("GET", "/users/{id}/bookings", a.listBookings)
 	handle("GET", "/users/{id}/notifications", a.listNotifications)
 	handle("GET", "/me", a.me)
 	handle("GET", "/openapi.yaml", a.openAPI)
+	handle("GET", ReceiptKeysPath, a.receiptKeys)
 	handle("GET", "/shop/{file}", a.asset)
 }
 
-// Run keeps the keys of bearer tokens fresh until ctx ends, which is nil.
+// Run keeps the keys of bearer tokens fresh, and watches that the log stays the one that receipts name, until ctx ends,
+// which is nil. It ends by itself with eventlog.ErrRecreated.
 func (a *API) Run(ctx context.Context) error {
-	if a.users == nil {
-		<-ctx.Done()
-		return nil
+	ctx, cancel := context.WithCancel(ctx)
+	var both sync.WaitGroup
+	defer both.Wait()
+	defer cancel()
+	if a.users != nil {
+		both.Go(func() { a.users.run(ctx, a.deps.Log) })
 	}
-	a.users.run(ctx, a.deps.Log)
+	if err := a.receipts.run(ctx); err != nil {
+		return fmt.Errorf("booking: %w", err)
+	}
 	return nil
 }
 
@@ -233,6 +251,9 @@ func (a *API) Run(ctx context.Context) error {
 func (a *API) Ready(ctx context.Context) error {
 	if a.users != nil && !a.users.ready() {
 		return errors.New("the keys of bearer tokens were not fetched yet")
+	}
+	if err := a.receipts.ready(); err != nil {
+		return err
 	}
 	return a.deps.Desk.Ready(ctx)
 }

@@ -35,7 +35,7 @@ func (a *API) tryCancel(ctx *fasthttp.RequestCtx) error {
 		return err
 	}
 	if b.Status == "cancelled" {
-		return a.showMade(ctx, fasthttp.StatusOK, viewOf(b, &e))
+		return a.showMade(ctx, request, fasthttp.StatusOK, made{b, &e, nil})
 	}
 	c := &command{
 		name: "cancel", event: &e, ref: wire.ID(b.ID),
@@ -59,7 +59,7 @@ func (a *API) answerCancel(ctx *fasthttp.RequestCtx, request context.Context, c 
 	case wire.KindCancelled:
 		known := remembered{Booking: b}
 		known.change(o, &wire.Cancelled{Reason: wire.ReasonCancelledByUser})
-		return a.showMade(ctx, fasthttp.StatusOK, viewOf(known.Booking, c.event))
+		return a.showMade(ctx, request, fasthttp.StatusOK, made{known.Booking, c.event, nil})
 	case wire.KindRepeated:
 		return a.showFirst(ctx, request, c, wire.ID(b.ID))
 	case wire.KindRejected:

@@ -49,6 +49,10 @@ func (a *API) send(ctx context.Context, c *command) (wire.Outcome, error) {
 	switch {
 	case err == nil:
 		a.metrics.commands.WithLabelValues(c.name, outcomeName(o.Kind)).Inc()
+		// Another request with the same id may have been first: then the record there is not ours.
+		if (o.Kind == wire.KindHeld || o.Kind == wire.KindWaitlisted) && o.Ref == c.ref {
+			a.receipts.appended(o.Partition, o.Offset, value)
+		}
 		return o, nil
 	case errors.Is(err, answer.ErrNoAnswer), errors.Is(err, eventlog.ErrUnknown):
 		a.metrics.commands.WithLabelValues(c.name, "pending").Inc()

@@ -116,9 +116,9 @@ func (a *API) answerHold(ctx *fasthttp.RequestCtx, request context.Context, c *c
 	}
 	switch b := body.(type) {
 	case *wire.Held:
-		return a.showHeld(ctx, c.event, heldBooking(o.Partition, o, "held", &b.Reserved), nil)
+		return a.showMade(ctx, request, fasthttp.StatusCreated, made{heldBooking(o.Partition, o, "held", &b.Reserved), c.event, nil})
 	case *wire.Waitlisted:
-		return a.showHeld(ctx, c.event, waitingBooking(o.Partition, o, b), &b.Ahead)
+		return a.showMade(ctx, request, fasthttp.StatusCreated, made{waitingBooking(o.Partition, o, b), c.event, &b.Ahead})
 	case *wire.AlreadyHeld:
 		return a.showFirst(ctx, request, c, b.Booking)
 	case *wire.Repeated:
@@ -131,18 +131,22 @@ func (a *API) answerHold(ctx *fasthttp.RequestCtx, request context.Context, c *c
 	return errors.New("booking: the log answered a hold with something else")
 }
 
-// showHeld answers with a new booking: 201, or for a form the way to its page.
-func (a *API) showHeld(ctx *fasthttp.RequestCtx, e *store.Event, b store.Booking, ahead *uint32) error {
-	view := viewOf(b, e)
-	view.Ahead = ahead
-	return a.showMade(ctx, fasthttp.StatusCreated, view)
+// made is the booking that a command made or meant. ahead is how many were before it on the waitlist.
+type made struct {
+	store.Booking
+	event *store.Event
+	ahead *uint32
 }
 
-func (a *API) showMade(ctx *fasthttp.RequestCtx, status int, view bookingView) error {
-	location := "/booking/" + view.ID
+// showMade answers with a booking and its receipt, or for a form with the way to its page.
+func (a *API) showMade(ctx *fasthttp.RequestCtx, request context.Context, status int, m made) error {
+	location := "/booking/" + m.ID.String()
 	if isForm(ctx) {
 		return seeOther(ctx, location)
 	}
+	view := viewOf(m.Booking, m.event)
+	view.Ahead = m.ahead
+	view.Receipt = a.receiptOf(request, &m.Booking)
 	ctx.Response.Header.Set(fasthttp.HeaderLocation, location)
 	return web.WriteJSON(ctx, status, view)
 }
@@ -164,7 +168,7 @@ func (a *API) showFirst(ctx *fasthttp.RequestCtx, request context.Context, c *co
 	if err != nil {
 		return err
 	}
-	return a.showMade(ctx, fasthttp.StatusOK, viewOf(b, c.event))
+	return a.showMade(ctx, request, fasthttp.StatusOK, made{b, c.event, nil})
 }
 
 // answerRepeated answers a command whose id was decided before with that decision.
@@ -197,7 +201,7 @@ func (a *API) answerRepeated(ctx *fasthttp.RequestCtx, request context.Context, 
 	if hold := c.body.(*wire.Hold); t.kind != wire.KindAlreadyHeld && !asks(hold.Lines, b.Lines, c.event) {
 		return otherBody()
 	}
-	return a.showMade(ctx, fasthttp.StatusOK, viewOf(b, c.event))
+	return a.showMade(ctx, request, fasthttp.StatusOK, made{b, c.event, nil})
 }
 
 func otherBody() error {

@@ -144,9 +144,10 @@ func (a *API) show(ctx *fasthttp.RequestCtx, request context.Context, b store.Bo
 		}
 		view.settle(s)
 	}
+	view.Receipt = a.receiptOf(request, &b)
 	ctx.Response.Header.Set(fasthttp.HeaderVary, fasthttp.HeaderAccept)
 	if web.WantsHTML(ctx) {
-		return a.bookingPage(ctx, &view, &e)
+		return a.bookingPage(ctx, &view, &e, a.headOver(request, &b))
 	}
 	return web.WriteJSON(ctx, fasthttp.StatusOK, view)
 }

@@ -10,13 +10,16 @@ import (
 type metrics struct {
 	commands *prometheus.CounterVec
 	searches *prometheus.CounterVec
+	receipts *prometheus.CounterVec
 }
 
-// newMetrics registers fairgate_booking_commands_total{command,answer} and fairgate_booking_searches_total{from}.
+// newMetrics registers fairgate_booking_commands_total{command,answer}, fairgate_booking_searches_total{from} and
+// fairgate_booking_receipts_total{result}.
 func newMetrics(r prometheus.Registerer) *metrics {
 	return &metrics{
 		commands: counter(r, "fairgate_booking_commands_total", "Commands of fans by what the log answered.", "command", "answer"),
 		searches: counter(r, "fairgate_booking_searches_total", "Event searches by what answered them: redis, postgres.", "from"),
+		receipts: counter(r, "fairgate_booking_receipts_total", "Receipts asked for: signed, or missing because the log could not be read.", "result"),
 	}
 }
 

@@ -140,7 +140,7 @@ func (r *recent) offer(partition int32, o wire.Outcome, v *wire.Reserved) {
 		return
 	}
 	b := heldBooking(partition, o, "offered", v)
-	b.Offset, b.Created = known.Offset, known.Created
+	b.Offset, b.Created, b.FirstSeq, b.FirstKind = known.Offset, known.Created, known.FirstSeq, known.FirstKind
 	known.Booking = b
 }
 
@@ -242,7 +242,8 @@ func heldBooking(partition int32, o wire.Outcome, status string, v *wire.Reserve
 	at := time.UnixMicro(o.At).UTC()
 	b := store.Booking{
 		ID: o.Ref, Event: o.Object, User: string(v.Subject), Status: status, Currency: string(v.Currency[:]), Total: v.Total,
-		Expires: time.UnixMicro(v.Expires).UTC(), Partition: partition, Offset: o.Offset, LastSeq: o.Seq, Created: at, Updated: at,
+		Expires: time.UnixMicro(v.Expires).UTC(), Partition: partition, Offset: o.Offset, FirstSeq: o.Seq, FirstKind: o.Kind,
+		LastSeq: o.Seq, Created: at, Updated: at,
 	}
 	for _, l := range v.Lines {
 		b.Lines = append(b.Lines, store.BookingLine{
@@ -257,7 +258,7 @@ func waitingBooking(partition int32, o wire.Outcome, w *wire.Waitlisted) store.B
 	at := time.UnixMicro(o.At).UTC()
 	b := store.Booking{
 		ID: o.Ref, Event: o.Object, User: string(w.Subject), Status: "waitlisted",
-		Partition: partition, Offset: o.Offset, LastSeq: o.Seq, Created: at, Updated: at,
+		Partition: partition, Offset: o.Offset, FirstSeq: o.Seq, FirstKind: o.Kind, LastSeq: o.Seq, Created: at, Updated: at,
 	}
 	for _, l := range w.Lines {
 		b.Lines = append(b.Lines, store.BookingLine{Type: l.Type, Quantity: int(l.Quantity), Seat: l.Seat})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"fairgate/internal/receipt"
 	"fairgate/internal/store"
 	"fairgate/internal/web"
 )
@@ -48,8 +49,8 @@ func mostTickets(e *store.Event) int {
 	return most
 }
 
-// bookingPage shows a booking and what can be done with it.
-func (a *API) bookingPage(ctx *fasthttp.RequestCtx, v *bookingView, e *store.Event) error {
+// bookingPage shows a booking, what can be done with it, and its receipt with the head that closes over it, if any yet.
+func (a *API) bookingPage(ctx *fasthttp.RequestCtx, v *bookingView, e *store.Event, head *receipt.Head) error {
 	live := v.Status == "held" || v.Status == "offered"
 	paying := v.Payment != nil && (v.Payment.Status == "authorised" || v.Payment.Status == "confirmed")
 	payable := (live || v.Status == "frozen") && !paying
@@ -57,10 +58,11 @@ func (a *API) bookingPage(ctx *fasthttp.RequestCtx, v *bookingView, e *store.Eve
 		*bookingView
 		Event    *store.Event
 		Head     heading
+		Paper    *paper // the receipt; nil at this moment
 		Payable  bool
 		Declined bool // the visitor comes back from a payment that did not go through
 		Returned bool // the hold can be given back
-	}{v, e, headingOf(v, paying), payable, payable && ctx.QueryArgs().Has("declined"), live || v.Status == "waitlisted"}
+	}{v, e, headingOf(v, paying), paperOf(v.Receipt, head), payable, payable && ctx.QueryArgs().Has("declined"), live || v.Status == "waitlisted"}
 	// Without JavaScript the page keeps up by itself.
 	switch {
 	case v.Status == "waitlisted":

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"fairgate/internal/receipt"
 	"fairgate/internal/sale"
 	"fairgate/internal/store"
 	"fairgate/internal/wire"
@@ -13,21 +14,22 @@ import (
 
 // bookingView is a booking in JSON. Amounts are decimal strings of its currency.
 type bookingView struct {
-	ID        string        `json:"id"`
-	EventID   int64         `json:"eventId"`
-	UserID    string        `json:"userId"`
-	Status    string        `json:"status"`
-	ExpiresAt *time.Time    `json:"expiresAt"` // null where nothing expires
-	Currency  string        `json:"currency"`
-	Total     string        `json:"total"`
-	Lines     []lineView    `json:"lines"`
-	Log       logView       `json:"log"`
-	Reason    string        `json:"reason,omitempty"`
-	Ahead     *uint32       `json:"ahead,omitempty"` // on the waitlist: how many were before it when it joined
-	Payment   *paymentState `json:"payment,omitempty"`
-	Tickets   []ticketView  `json:"tickets,omitempty"`
-	CreatedAt time.Time     `json:"createdAt"`
-	UpdatedAt time.Time     `json:"updatedAt"`
+	ID        string          `json:"id"`
+	EventID   int64           `json:"eventId"`
+	UserID    string          `json:"userId"`
+	Status    string          `json:"status"`
+	ExpiresAt *time.Time      `json:"expiresAt"` // null where nothing expires
+	Currency  string          `json:"currency"`
+	Total     string          `json:"total"`
+	Lines     []lineView      `json:"lines"`
+	Log       logView         `json:"log"`
+	Receipt   *receipt.Signed `json:"receipt,omitempty"` // missing in lists, and while the log cannot be read
+	Reason    string          `json:"reason,omitempty"`
+	Ahead     *uint32         `json:"ahead,omitempty"` // on the waitlist: how many were before it when it joined
+	Payment   *paymentState   `json:"payment,omitempty"`
+	Tickets   []ticketView    `json:"tickets,omitempty"`
+	CreatedAt time.Time       `json:"createdAt"`
+	UpdatedAt time.Time       `json:"updatedAt"`
 }
 
 // lineView is a line: price and fee per ticket, the rest of the line.
@@ -44,7 +46,7 @@ type lineView struct {
 	Total      string `json:"total"`
 }
 
-// logView is a booking's place in the log: its receipt.
+// logView is a booking's place in the log.
 type logView struct {
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`

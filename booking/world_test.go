@@ -29,6 +29,7 @@ import (
 	"fairgate/internal/engine"
 	"fairgate/internal/eventlog"
 	"fairgate/internal/payment/paytest"
+	"fairgate/internal/receipt"
 	"fairgate/internal/sale"
 	"fairgate/internal/store"
 	"fairgate/internal/web"
@@ -66,6 +67,7 @@ type world struct {
 	router   *web.Router
 	client   *http.Client
 	key      ed25519.PrivateKey
+	signer   *receipt.Signer
 	hold     sync.Mutex // held while the machine is to stand still
 	skew     int64      // added to room time, µs
 	location string
@@ -89,6 +91,10 @@ func newWorld(t *testing.T, change ...func(*world)) *world {
 	w.outcomes = testkafka.Topic(t, w.Log, "outcomes", 1)
 	w.desk = answer.New(answer.Config{Topic: w.outcomes, Partitions: 1}, answer.Deps{Events: w.Log})
 	_, w.key, _ = ed25519.GenerateKey(nil)
+	var err error
+	if w.signer, err = receipt.NewSigner([]receipt.Key{{ID: 3, Seed: [32]byte{3}}}); err != nil {
+		t.Fatal(err)
+	}
 	w.build()
 	w.run("desk", w.desk.Run)
 	w.run("api", w.api.Run)
@@ -104,7 +110,7 @@ func (w *world) now() (int64, int64) { return time.Now().UnixMicro() + w.skew, 0
 
 func (w *world) build() {
 	api, err := booking.New(w.cfg, booking.Deps{
-		Store: w.DB, Redis: w.redis, Orders: w.Log.Producer(w.Topic), Desk: w.desk, RoomTime: w.now, Payments: w.Service,
+		Store: w.DB, Redis: w.redis, Orders: w.Log.Producer(w.Topic), Events: w.Log, Topic: w.Topic, Receipts: w.signer, Desk: w.desk, RoomTime: w.now, Payments: w.Service,
 		Guard: w.guard, Passes: func(*jwt.Token) (any, error) { return w.key.Public(), nil },
 		Log: slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})

@@ -25,6 +25,7 @@ keep postgres-url "postgres://fairgate:$password@postgres:5432/fairgate"
 # Signing keys: number, from when, until when (0: no end), secret. `fairgate keys new` makes the next ones.
 keep places "1 0 0 $(random 32)"
 keep passes "1 0 0 $(random 32)"
+keep receipts "1 0 0 $(random 32)"
 keep network "$(random 32)"
 keep guest "$(random 32)"
 

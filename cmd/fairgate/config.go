@@ -33,7 +33,7 @@ type Config struct {
 	Kafka    KafkaConfig          `yaml:"kafka" help:"The logs. The same for every role."`
 	Postgres store.Config         `yaml:"postgres" help:"The projection, payments and obligations. The same for every role."`
 	Redis    RedisConfig          `yaml:"redis" help:"Limits, caches and the queues of tasks; no fact lives there. The same for every role."`
-	Keys     KeysConfig           `yaml:"keys" help:"What signs places in line and admission passes. The same for every edge and booking server."`
+	Keys     KeysConfig           `yaml:"keys" help:"What signs places in line, admission passes and receipts. The same for every edge and booking server."`
 	Stripe   payment.StripeConfig `yaml:"stripe" help:"The account with the payment provider, and how much of its rate is ours. Roles booking and workers."`
 
 	Waitingroom waitingroom.Config `yaml:"waitingroom" help:"The edge."`
@@ -111,11 +111,12 @@ func (c RedisConfig) Validate() error {
 	return nil
 }
 
-// KeysConfig is what signs places in line and admission passes: one key a line, "ID NOTBEFORE NOTAFTER SECRET", as
+// KeysConfig is what signs places in line, admission passes and receipts: one key a line, "ID NOTBEFORE NOTAFTER SECRET", as
 // `fairgate keys new` writes them. Every edge has the same.
 type KeysConfig struct {
-	Places conf.Secret `yaml:"places" help:"keys of challenges and queue tokens, one a line, made by: fairgate keys new; needed"`
-	Passes conf.Secret `yaml:"passes" help:"keys of admission passes, one a line, made by: fairgate keys new; needed"`
+	Places   conf.Secret `yaml:"places" help:"keys of challenges and queue tokens, one a line, made by: fairgate keys new; needed"`
+	Passes   conf.Secret `yaml:"passes" help:"keys of admission passes, one a line, made by: fairgate keys new; needed"`
+	Receipts conf.Secret `yaml:"receipts" help:"keys of receipts, one a line, made by: fairgate keys new; needed. A key stays as long as receipts that it signed shall be given out and checked"`
 }
 
 // Validate names the key that cannot work; it never repeats a secret.
@@ -124,7 +125,7 @@ func (c KeysConfig) Validate() error {
 	for _, ring := range []struct {
 		key  string
 		keys conf.Secret
-	}{{"places", c.Places}, {"passes", c.Passes}} {
+	}{{"places", c.Places}, {"passes", c.Passes}, {"receipts", c.Receipts}} {
 		keys, err := token.ParseKeys(ring.keys.Reveal())
 		if err == nil {
 			_, err = token.NewRing(keys)

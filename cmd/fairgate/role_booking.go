@@ -21,9 +21,14 @@ func (a *assembly) addBooking(r *web.Router) error {
 	if err != nil {
 		return err
 	}
+	receipts, err := a.cfg.Keys.receipts()
+	if err != nil {
+		return err
+	}
 	api, err := booking.New(a.cfg.Booking, booking.Deps{
-		Store: a.db, Redis: a.redis, Orders: a.producer(wire.TopicOrders), Desk: a.desk(wire.TopicOutcomes),
-		RoomTime: a.clock.Now, Passes: passes.Keyfunc, Payments: payments, Guard: fanGuard{guard}, Log: a.log, Metrics: a.registry,
+		Store: a.db, Redis: a.redis, Orders: a.producer(wire.TopicOrders), Events: a.events, Topic: a.topic(wire.TopicOrders),
+		Receipts: receipts, Desk: a.desk(wire.TopicOutcomes), RoomTime: a.clock.Now, Passes: passes.Keyfunc, Payments: payments,
+		Guard: fanGuard{guard}, Log: a.log, Metrics: a.registry,
 	})
 	if err != nil {
 		return err

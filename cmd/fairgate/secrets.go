@@ -16,6 +16,7 @@ import (
 type secrets struct {
 	Places      string `yaml:"places"`
 	Passes      string `yaml:"passes"`
+	Receipts    string `yaml:"receipts"`
 	Network     string `yaml:"network"`
 	Guest       string `yaml:"guest"`
 	StripeKey   string `yaml:"stripeKey"`
@@ -34,7 +35,14 @@ func loadSecrets(dir string) (secrets, error) {
 		if err := yaml.Unmarshal(b, &s); err != nil {
 			return s, fmt.Errorf("%s is damaged: move it away, and the demo makes new secrets", path)
 		}
-		return s, nil
+		if s.Receipts != "" {
+			return s, nil
+		}
+		// A folder of before there were receipts.
+		if s.Receipts, err = newKey(1, 0); err != nil {
+			return s, err
+		}
+		return s, s.save(path)
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return s, err
@@ -42,14 +50,19 @@ func loadSecrets(dir string) (secrets, error) {
 	if s, err = newSecrets(); err != nil {
 		return s, err
 	}
-	if b, err = yaml.Marshal(s); err != nil {
-		return s, err
+	return s, s.save(path)
+}
+
+func (s secrets) save(path string) error {
+	b, err := yaml.Marshal(s)
+	if err != nil {
+		return err
 	}
 	tmp := path + ".new"
 	if err := os.WriteFile(tmp, b, 0o600); err != nil {
-		return s, err
+		return err
 	}
-	return s, os.Rename(tmp, path)
+	return os.Rename(tmp, path)
 }
 
 func newSecrets() (s secrets, err error) {
@@ -57,6 +70,9 @@ func newSecrets() (s secrets, err error) {
 		return s, err
 	}
 	if s.Passes, err = newKey(1, 0); err != nil {
+		return s, err
+	}
+	if s.Receipts, err = newKey(1, 0); err != nil {
 		return s, err
 	}
 	for _, v := range []struct {

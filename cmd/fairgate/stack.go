@@ -135,7 +135,7 @@ func (s *stack) config(o stackOptions) (Config, error) {
 	cfg.Postgres.Write = conf.Secret(o.postgres)
 	cfg.Postgres.MaxConnections = 24
 	cfg.Redis.URL = conf.Secret(o.redis)
-	cfg.Keys = KeysConfig{Places: conf.Secret(s.secrets.Places), Passes: conf.Secret(s.secrets.Passes)}
+	cfg.Keys = KeysConfig{Places: conf.Secret(s.secrets.Places), Passes: conf.Secret(s.secrets.Passes), Receipts: conf.Secret(s.secrets.Receipts)}
 	cfg.Stripe = payment.StripeConfig{
 		SecretKey: conf.Secret(s.secrets.StripeKey), PublishableKey: s.secrets.Publishable, URL: "http://" + o.pay,
 		Budget: payment.BudgetConfig{PerSecond: 2000, EndpointPerSecond: 1000, MaxWaiting: 8192},
