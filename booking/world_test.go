@@ -68,8 +68,9 @@ type world struct {
 	client   *http.Client
 	key      ed25519.PrivateKey
 	signer   *receipt.Signer
-	hold     sync.Mutex // held while the machine is to stand still
-	skew     int64      // added to room time, µs
+	events   *eventlog.Log // that receipts are read from
+	hold     sync.Mutex    // held while the machine is to stand still
+	skew     int64         // added to room time, µs
 	location string
 }
 
@@ -95,6 +96,7 @@ func newWorld(t *testing.T, change ...func(*world)) *world {
 	if w.signer, err = receipt.NewSigner([]receipt.Key{{ID: 3, Seed: [32]byte{3}}}); err != nil {
 		t.Fatal(err)
 	}
+	w.events = w.Log
 	w.build()
 	w.run("desk", w.desk.Run)
 	w.run("api", w.api.Run)
@@ -110,7 +112,7 @@ func (w *world) now() (int64, int64) { return time.Now().UnixMicro() + w.skew, 0
 
 func (w *world) build() {
 	api, err := booking.New(w.cfg, booking.Deps{
-		Store: w.DB, Redis: w.redis, Orders: w.Log.Producer(w.Topic), Events: w.Log, Topic: w.Topic, Receipts: w.signer, Desk: w.desk, RoomTime: w.now, Payments: w.Service,
+		Store: w.DB, Redis: w.redis, Orders: w.Log.Producer(w.Topic), Events: w.events, Topic: w.Topic, Receipts: w.signer, Desk: w.desk, RoomTime: w.now, Payments: w.Service,
 		Guard: w.guard, Passes: func(*jwt.Token) (any, error) { return w.key.Public(), nil },
 		Log: slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})

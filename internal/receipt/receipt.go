@@ -30,12 +30,12 @@ type Signed struct {
 }
 
 // Bytes is the binary form: wire's layout, then the signature.
-func (s *Signed) Bytes() []byte {
+func (s Signed) Bytes() []byte {
 	return append(wire.AppendReceipt(make([]byte, 0, wire.MaxReceipt), &s.Receipt), s.Signature[:]...)
 }
 
 // Text is the form to copy: Bytes in base64url without padding, one line.
-func (s *Signed) Text() string { return base64.RawURLEncoding.EncodeToString(s.Bytes()) }
+func (s Signed) Text() string { return base64.RawURLEncoding.EncodeToString(s.Bytes()) }
 
 // ParseText reads what Text wrote; white space around and within it, as a mail or a terminal may put there, does not
 // matter. ErrMalformed, wrapped.
