@@ -43,7 +43,7 @@ func TestShots(t *testing.T) {
 		"confirmed": "/booking/" + sold.text("id"), "me": "/me", "problem": "/booking/0197f1d0-0000-7000-8000-000000000000",
 	} {
 		for size, flags := range map[string][]string{
-			"phone": {"--window-size=500,900"}, "dark": {"--window-size=900,800", "--blink-settings=preferredColorScheme=0"},
+			"phone": {"--window-size=500,1500"}, "dark": {"--window-size=900,1300", "--blink-settings=preferredColorScheme=0"},
 		} {
 			args := append([]string{"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
 				"--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",

@@ -110,7 +110,7 @@ func (c replayCommand) Run(ctx context.Context, out io.Writer) error {
 	}
 	defer a.close()
 	story.Prefix = a.cfg.Kafka.TopicPrefix
-	found, err := verify.Replay(ctx, a.events, story, out)
+	found, err := verify.Replay(ctx, verify.Brokers(a.events), story, out)
 	if err == nil && found == 0 {
 		err = fmt.Errorf("the log %s/%d says nothing of it", story.Log, story.Partition)
 	}

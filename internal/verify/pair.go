@@ -9,34 +9,39 @@ import (
 	"fairgate/internal/wire"
 )
 
-// reader reads one partition from its first offset to the end that it had when it was opened.
+// reader reads one partition from an offset to the end that it had when it was opened.
 type reader struct {
-	name   string
-	tail   *eventlog.Tail
-	end    int64
-	buffer []eventlog.Record
+	name    string
+	records Records
+	at      int64 // offset after the newest in the buffer
+	end     int64
+	buffer  []eventlog.Record
 }
 
-func openReader(ctx context.Context, l *eventlog.Log, topic string, p int32) (*reader, error) {
-	first, end, err := l.Bounds(ctx, topic, p)
+func openReader(ctx context.Context, from Source, topic string, p int32, offset int64) (*reader, error) {
+	first, end, err := from.Bounds(ctx, topic, p)
 	if err != nil {
 		return nil, fmt.Errorf("looking at %s/%d: %w", topic, p, err)
 	}
-	if first != 0 {
-		return nil, fmt.Errorf("%s/%d begins at offset %d: what came before was deleted, and without it nothing can be derived again", topic, p, first)
+	if first > offset {
+		return nil, fmt.Errorf("%s/%d begins at offset %d: what came before was deleted, and without it nothing can be derived again; "+
+			"what follows a snapshot can be checked with --from-snapshot", topic, p, first)
 	}
-	return &reader{name: fmt.Sprintf("%s/%d", topic, p), tail: l.Tail(topic, p, 0, eventlog.TailConfig{}), end: end}, nil
+	return &reader{name: fmt.Sprintf("%s/%d", topic, p), records: from.Open(topic, p, offset), at: offset, end: end}, nil
 }
+
+func (r *reader) close() { r.records.Close() }
 
 // next is the next record; ok is false at the end.
 func (r *reader) next(ctx context.Context) (record eventlog.Record, ok bool, err error) {
 	for len(r.buffer) == 0 {
-		if r.tail.Next() >= r.end {
+		if r.at >= r.end {
 			return record, false, nil
 		}
-		if r.buffer, err = r.tail.Fetch(ctx); err != nil {
+		if r.buffer, err = r.records.Fetch(ctx); err != nil {
 			return record, false, fmt.Errorf("reading %s: %w", r.name, err)
 		}
+		r.at += int64(len(r.buffer))
 	}
 	record, r.buffer = r.buffer[0], r.buffer[1:]
 	return record, record.Offset < r.end, nil
@@ -63,17 +68,30 @@ type step struct {
 	done     bool            // there is no further record with all its outcomes
 }
 
-func openPair(ctx context.Context, l *eventlog.Log, log, outcomes string, p int32) (*pair, error) {
+// start is where a pair begins to read: at the first record, or, after a known outcome, at the record that follows.
+type start struct {
+	record  int64  // offset of the first record
+	outcome int64  // offset in the topic of outcomes, at or before that record's first
+	seq     uint64 // of the last outcome before that record
+}
+
+func openPair(ctx context.Context, from Source, log, outcomes string, p int32, at start) (*pair, error) {
 	// The end of the outcomes is looked up first: each of them then has its record.
-	o, err := openReader(ctx, l, outcomes, p)
+	o, err := openReader(ctx, from, outcomes, p, at.outcome)
 	if err != nil {
 		return nil, err
 	}
-	r, err := openReader(ctx, l, log, p)
+	r, err := openReader(ctx, from, log, p, at.record)
 	if err != nil {
+		o.close()
 		return nil, err
 	}
-	return &pair{records: r, outcomes: o, hashes: make([]uint64, maxHashes)}, nil
+	return &pair{records: r, outcomes: o, seq: at.seq, hashes: make([]uint64, maxHashes)}, nil
+}
+
+func (p *pair) close() {
+	p.records.close()
+	p.outcomes.close()
 }
 
 // next reads the next record and its outcomes. A record at the end whose outcomes are not all there yet is not returned.
@@ -143,7 +161,7 @@ func (p *pair) outcome(ctx context.Context, s *step) ([]byte, error) {
 			p.hashes[o.Seq%maxHashes] = o.Hash
 			return r.Value, nil
 		}
-		if p.seq-o.Seq < maxHashes && p.hashes[o.Seq%maxHashes] != o.Hash {
+		if known := p.hashes[o.Seq%maxHashes]; p.seq-o.Seq < maxHashes && known != 0 && known != o.Hash {
 			s.findings = append(s.findings, model.Finding{Invariant: 5, Explain: fmt.Sprintf(
 				"offset %d: outcome number %d was emitted again and says something else: two leaders decided differently", r.Offset, o.Seq)})
 		}

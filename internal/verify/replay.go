@@ -115,11 +115,12 @@ type Story struct {
 	Partition int32
 	Ref       wire.ID // booking id, or token id of a place
 	Object    int64   // event or room id
+	from      start   // where to begin to read
 }
 
 // Replay writes the story in the order of the log, one line a record and one an outcome, and says how many records it
 // found.
-func Replay(ctx context.Context, events *eventlog.Log, s Story, w io.Writer) (records int, err error) {
+func Replay(ctx context.Context, from Source, s Story, w io.Writer) (records int, err error) {
 	outcomes := wire.TopicOutcomes
 	if s.Log == wire.TopicQueue {
 		outcomes = wire.TopicQueueOutcomes
@@ -127,10 +128,11 @@ func Replay(ctx context.Context, events *eventlog.Log, s Story, w io.Writer) (re
 	if (s.Log != wire.TopicQueue && s.Log != wire.TopicOrders) || (s.Ref == wire.ID{}) == (s.Object == 0) {
 		return 0, fmt.Errorf("replay: expected log %s or %s, and either a booking or place, or an event or room", wire.TopicOrders, wire.TopicQueue)
 	}
-	pair, err := openPair(ctx, events, s.Prefix+s.Log, s.Prefix+outcomes, s.Partition)
+	pair, err := openPair(ctx, from, s.Prefix+s.Log, s.Prefix+outcomes, s.Partition, s.from)
 	if err != nil {
 		return 0, err
 	}
+	defer pair.close()
 	want := func(object int64, ref wire.ID) bool {
 		if s.Object != 0 {
 			return object == s.Object

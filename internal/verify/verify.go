@@ -55,6 +55,7 @@ type Provider interface {
 // Deps are what a verification reads. DB, Provider and Progress may be nil.
 type Deps struct {
 	Events   *eventlog.Log
+	Source   Source        // instead of Events
 	DB       *pgxpool.Pool // primary, or a replica
 	Provider Provider
 	Progress func(Progress)
@@ -69,6 +70,9 @@ func Run(ctx context.Context, cfg Config, deps Deps) (Report, error) {
 	}
 	if cfg.MaxViolations <= 0 {
 		cfg.MaxViolations = 100
+	}
+	if deps.Source == nil {
+		deps.Source = Brokers(deps.Events)
 	}
 	v := &verifier{cfg: cfg, deps: deps, report: Report{Counts: map[string]int64{}, Violations: []Violation{}}}
 	// Postgres' view is fixed first: everything in it is then in the topics, whose ends are looked up later.
@@ -134,10 +138,11 @@ func (v *verifier) orders(ctx context.Context, p int32, pg *view) error {
 // partition reads records and outcomes in lockstep and has each record checked with all its outcomes.
 func (v *verifier) partition(ctx context.Context, log, outcomes string, p int32, checker *model.Partition, body func(wire.Kind) wire.Body, each func(o wire.Outcome, b wire.Body)) error {
 	v.recent = nil
-	pair, err := openPair(ctx, v.deps.Events, v.cfg.Prefix+log, v.cfg.Prefix+outcomes, p)
+	pair, err := openPair(ctx, v.deps.Source, v.cfg.Prefix+log, v.cfg.Prefix+outcomes, p, start{})
 	if err != nil {
 		return err
 	}
+	defer pair.close()
 	for {
 		step, err := pair.next(ctx)
 		if err != nil {

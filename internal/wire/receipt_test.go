@@ -72,3 +72,16 @@ func FuzzParseReceipt(f *testing.F) {
 		}
 	})
 }
+
+func TestDump_GoldenBytes(t *testing.T) {
+	b := AppendDumped(AppendDumped([]byte(DumpHeader), []byte("one")), nil)
+	golden(t, "dump", b)
+	if n, err := DumpedSize(b[len(DumpHeader):]); n != 3 || err != nil {
+		t.Error(n, err)
+	}
+	for _, bad := range [][]byte{nil, {1, 2, 3}, {0xff, 0xff, 0xff, 0xff}} {
+		if _, err := DumpedSize(bad); err == nil {
+			t.Errorf("%x was accepted", bad)
+		}
+	}
+}
