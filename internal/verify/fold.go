@@ -19,6 +19,7 @@ type fold struct {
 	events   map[int64]*event
 	commands map[wire.ID]answer
 	causes   map[obligation]int64 // obligations that must have a row, and their event
+	heads    heads
 }
 
 type event struct {
@@ -44,6 +45,7 @@ type booking struct {
 	total    int64
 	deadline int64 // elapsed; 0 for none
 	base     wire.ID
+	made     string // the status that it began with
 	offset   int64
 	first    uint64
 	lines    []wire.HeldLine
@@ -85,6 +87,7 @@ func (f *fold) take(o wire.Outcome, body wire.Body) {
 		}
 	}
 	f.numbers(o, body)
+	f.heads.take(o, body)
 	switch b := body.(type) {
 	case *wire.Extended:
 		f.extended(o, b)
@@ -169,7 +172,7 @@ func (f *fold) operated(o wire.Outcome, body wire.Body) {
 
 // begin makes a booking. An id whose booking was forgotten unpaid may come again.
 func (f *fold) begin(o wire.Outcome, b *booking) {
-	b.event, b.offset, b.first = o.Object, o.Offset, o.Seq
+	b.event, b.offset, b.first, b.made = o.Object, o.Offset, o.Seq, b.status
 	f.bookings[o.Ref] = b
 	e := f.event(o.Object)
 	e.bookings = append(e.bookings, b)
@@ -178,7 +181,7 @@ func (f *fold) begin(o wire.Outcome, b *booking) {
 func (f *fold) reserved(o wire.Outcome, r *wire.Reserved, status string) {
 	b := f.bookings[o.Ref]
 	if status == "held" || b == nil {
-		b = &booking{user: string(r.Subject), key: r.UserKey, base: r.TicketBase}
+		b = &booking{user: string(r.Subject), key: r.UserKey, base: r.TicketBase, status: status}
 		f.begin(o, b)
 	}
 	b.status, b.total, b.deadline, b.lines = status, r.Total, r.Deadline, append([]wire.HeldLine(nil), r.Lines...)

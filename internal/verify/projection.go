@@ -85,7 +85,7 @@ func (v *verifier) projection(ctx context.Context, pg *view, f *fold, at positio
 		return err
 	}
 	for _, check := range []func(context.Context, *view, *fold, map[int64]bool) error{
-		v.checkEvents, v.checkTypes, v.checkBookings, v.checkLines, v.checkTickets, v.checkCommands, v.checkObligations,
+		v.checkEvents, v.checkTypes, v.checkBookings, v.checkLines, v.checkTickets, v.checkCommands, v.checkObligations, v.checkHeads,
 	} {
 		if err := check(ctx, pg, f, known); err != nil {
 			return fmt.Errorf("checking projection %d: %w", f.partition, err)
@@ -169,17 +169,17 @@ func instant(micros int64) string {
 }
 
 func (v *verifier) checkBookings(ctx context.Context, pg *view, f *fold, known map[int64]bool) error {
-	rows, err := pg.tx.Query(ctx, `SELECT id, event_id, user_id, user_key, status, total, deadline, expires_at, ticket_base, log_offset, first_seq
-		FROM bookings WHERE partition = $1`, f.partition)
+	rows, err := pg.tx.Query(ctx, `SELECT id, event_id, user_id, user_key, status, total, deadline, expires_at, ticket_base, log_offset, first_seq,
+		first_outcome FROM bookings WHERE partition = $1`, f.partition)
 	if err != nil {
 		return err
 	}
 	var id, base [16]byte
 	var event, total, deadline, offset, first int64
-	var user, status string
+	var user, status, made string
 	var key []byte
 	var expires *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&id, &event, &user, &key, &status, &total, &deadline, &expires, &base, &offset, &first}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&id, &event, &user, &key, &status, &total, &deadline, &expires, &base, &offset, &first, &made}, func() error {
 		where := "booking " + wire.Hex(id)
 		b := f.bookings[id]
 		if b == nil {
@@ -187,6 +187,9 @@ func (v *verifier) checkBookings(ctx context.Context, pg *view, f *fold, known m
 			return nil
 		}
 		b.seen = true
+		if made != "" && made != b.made { // empty: an older projector wrote the row
+			v.violate(5, where, "Postgres says it began %s, the log says %s", made, b.made)
+		}
 		at, must := "none", "none"
 		if expires != nil {
 			at = instant(expires.UnixMicro())

@@ -4,10 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"time"
+	"strings"
 
 	"fairgate/internal/eventlog"
-	"fairgate/internal/verify/model"
 	"fairgate/internal/wire"
 )
 
@@ -27,7 +26,7 @@ const (
 func kindName(b wire.Body) string { return fmt.Sprintf("%T", b)[len("*wire."):] }
 
 // tell is the story of the newest of some records: those before it about the same booking or place, and itself.
-func tell(log string, all []happened) []string {
+func (t *teller) tell(all []happened) []string {
 	last := all[len(all)-1]
 	r, _ := wire.ParseRecord(last.record.Value)
 	about := map[wire.ID]bool{r.Ref: true}
@@ -39,72 +38,44 @@ func tell(log string, all []happened) []string {
 	delete(about, wire.ID{})
 	var lines []string
 	for _, h := range all[:len(all)-1] {
-		lines = append(lines, h.lines(log, func(object int64, ref wire.ID) bool { return about[ref] })...)
+		lines = append(lines, t.lines(h, func(_ int64, ref wire.ID) bool { return about[ref] })...)
 	}
-	own := last.lines(log, nil)
+	own := t.lines(last, nil)
 	own = own[:min(len(own), maxStory)]
 	return append(lines[max(0, len(lines)-(maxStory-len(own))):], own...)
 }
 
+// indent is as wide as the instant before a record.
+var indent = strings.Repeat(" ", len(clockLayout)+len(" UTC"))
+
 // lines writes what is wanted of a record and its outcomes, the record first; nil wants all. The record is written if
 // anything of it is wanted.
-func (h happened) lines(log string, want func(object int64, ref wire.ID) bool) []string {
+func (t *teller) lines(h happened, want func(object int64, ref wire.ID) bool) []string {
 	r, err := wire.ParseRecord(h.record.Value)
 	found := want == nil || err == nil && want(r.Object, r.Ref)
 	var out []string
+	var at int64
 	for _, b := range h.outcomes {
 		o, err := wire.ParseOutcome(b)
 		if err != nil {
-			out = append(out, fmt.Sprintf("    → %d bytes that are not an outcome", len(b)))
+			out = append(out, fmt.Sprintf("%s  → %d bytes that are not an outcome (%v)", indent, len(b), err))
 			continue
 		}
+		at = o.At
 		if want != nil && !want(o.Object, o.Ref) {
 			continue
 		}
 		found = true
-		out = append(out, outcomeText(log, o))
+		out = append(out, fmt.Sprintf("%s  → %s  [outcome %d, %s]", indent, t.outcome(o), o.Seq, kindWords(t.newOutcome, o.Kind)))
 	}
 	if !found {
 		return nil
 	}
-	return append([]string{recordText(log, h.record.Offset, h.record.Value, r, err)}, out...)
-}
-
-func recordText(log string, offset int64, value []byte, r wire.Record, err error) string {
-	if err != nil {
-		return fmt.Sprintf("%s %d: %d bytes that are not a record", log, offset, len(value))
+	kind := ""
+	if err == nil {
+		kind = ", " + kindWords(t.newRecord, r.Kind)
 	}
-	body := wire.NewOrder(r.Kind)
-	if log == wire.TopicQueue {
-		body = wire.NewQueueRecord(r.Kind)
-	}
-	text := fmt.Sprintf("kind %d", r.Kind)
-	if body != nil && r.DecodeInto(body) == nil {
-		text = model.Text(body)
-	}
-	return fmt.Sprintf("%s %d: %s%s", log, offset, subject(r.Object, r.Ref), text)
-}
-
-func outcomeText(log string, o wire.Outcome) string {
-	body := wire.NewOrderOutcome(o.Kind)
-	if log == wire.TopicQueue {
-		body = wire.NewQueueOutcome(o.Kind)
-	}
-	text := fmt.Sprintf("kind %d", o.Kind)
-	if body != nil && o.DecodeInto(body) == nil {
-		text = model.Text(body)
-	}
-	return fmt.Sprintf("    → %d at %s: %s%s", o.Seq, time.UnixMicro(o.At).UTC().Format("2006-01-02T15:04:05.000000Z"), subject(o.Object, o.Ref), text)
-}
-
-func subject(object int64, ref wire.ID) string {
-	switch {
-	case ref != wire.ID{}:
-		return fmt.Sprintf("%d/%s ", object, wire.Hex(ref))
-	case object != 0:
-		return fmt.Sprintf("%d ", object)
-	}
-	return ""
+	return append([]string{fmt.Sprintf("%s  %s  [record %d%s]", when(at), t.record(h.record.Value), h.record.Offset, kind)}, out...)
 }
 
 // Story says whose story Replay writes: of one booking or place, or of everything in an event or room. Exactly one of
@@ -118,8 +89,16 @@ type Story struct {
 	from      start   // where to begin to read
 }
 
-// Replay writes the story in the order of the log, one line a record and one an outcome, and says how many records it
-// found.
+// wants says whether something is part of the story.
+func (s *Story) wants(object int64, ref wire.ID) bool {
+	if s.Object != 0 {
+		return object == s.Object
+	}
+	return ref == s.Ref
+}
+
+// Replay writes the story in the order of the log, a line for a record and one for each outcome, and says how many
+// records it found. A record at the end of the log that has no outcomes yet is not told.
 func Replay(ctx context.Context, from Source, s Story, w io.Writer) (records int, err error) {
 	outcomes := wire.TopicOutcomes
 	if s.Log == wire.TopicQueue {
@@ -133,25 +112,20 @@ func Replay(ctx context.Context, from Source, s Story, w io.Writer) (records int
 		return 0, err
 	}
 	defer pair.close()
-	want := func(object int64, ref wire.ID) bool {
-		if s.Object != 0 {
-			return object == s.Object
-		}
-		return ref == s.Ref
-	}
+	t := newTeller(s.Log)
 	for {
 		step, err := pair.next(ctx)
 		if err != nil || step.done {
 			return records, err
 		}
-		lines := happened{step.record, step.outcomes}.lines(s.Log, want)
-		if len(lines) > 0 {
-			records++
+		t.learnAll(step.outcomes)
+		lines := t.lines(happened{step.record, step.outcomes}, s.wants)
+		if len(lines) == 0 {
+			continue
 		}
-		for _, line := range lines {
-			if _, err := fmt.Fprintln(w, line); err != nil {
-				return records, fmt.Errorf("writing the story: %w", err)
-			}
+		records++
+		if _, err := io.WriteString(w, strings.Join(lines, "\n")+"\n"); err != nil {
+			return records, fmt.Errorf("writing the story: %w", err)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"fairgate/internal/wire"
 )
 
 // Violation is one thing that is not as it must be.
@@ -19,7 +21,8 @@ type Violation struct {
 type Report struct {
 	Violations []Violation      `json:"violations"`
 	Total      int              `json:"total"`
-	Story      []string         `json:"story,omitempty"` // of the record of the first violation
+	Hurts      []string         `json:"hurts,omitempty"` // whom the first violation is about: events, bookings, fans, places
+	Story      []string         `json:"story,omitempty"` // that led to the record of the first violation, and the record itself
 	Counts     map[string]int64 `json:"counts"`          // "orders.records", "outcomes.Held", "projection.behind", …
 }
 
@@ -36,11 +39,18 @@ func (r *Report) WriteText(w io.Writer) error {
 		b.WriteString("no violation\n")
 	}
 	for i, v := range r.Violations {
-		fmt.Fprintf(&b, "violation of invariant %d at %s: %s\n", v.Invariant, v.Where, v.Explain)
-		if i == 0 {
-			for _, line := range r.Story {
-				fmt.Fprintf(&b, "    %s\n", line)
-			}
+		fmt.Fprintf(&b, "violation of invariant %d (%s) at %s:\n    %s\n", v.Invariant, promise(v.Invariant), v.Where, v.Explain)
+		if i > 0 {
+			continue
+		}
+		if len(r.Hurts) > 0 {
+			fmt.Fprintf(&b, "  it hurts %s\n", strings.Join(r.Hurts, ", "))
+		}
+		if len(r.Story) > 0 {
+			b.WriteString("  what led to it:\n")
+		}
+		for _, line := range r.Story {
+			fmt.Fprintf(&b, "    %s\n", line)
 		}
 	}
 	if more := r.Total - len(r.Violations); more > 0 {
@@ -49,3 +59,65 @@ func (r *Report) WriteText(w io.Writer) error {
 	_, err := io.WriteString(w, b.String())
 	return err
 }
+
+// promise is an invariant of ARCHITECTURE.md in a few words.
+func promise(invariant int) string {
+	switch invariant {
+	case 1:
+		return "held + sold + free = capacity"
+	case 2:
+		return "the log gives the same outcomes again"
+	case 3:
+		return "every command has exactly one outcome"
+	case 4:
+		return "money adds up"
+	case 5:
+		return "hashes, snapshots and projection agree"
+	case 6:
+		return "nobody overtakes"
+	case 7:
+		return "nobody is let in above the cap"
+	case 8:
+		return "only our own passes, by their owners"
+	}
+	return "unknown"
+}
+
+// hurts names whom a record and its outcomes are about, each once.
+func (t *teller) hurts(h happened) (all []string) {
+	add := func(name string) {
+		if len(all) < maxHurts && !slices.Contains(all, name) {
+			all = append(all, name)
+		}
+	}
+	about := func(object int64, ref wire.ID) {
+		event, booking := "event", bookingName
+		if t.log == wire.TopicQueue {
+			event, booking = "room", placeName
+		}
+		if object != 0 {
+			add(fmt.Sprintf("%s %d", event, object))
+		}
+		if ref != (wire.ID{}) {
+			add(booking(ref))
+		}
+		if fan := t.fans[ref]; fan != "" {
+			add("fan " + fan)
+		}
+	}
+	if r, err := wire.ParseRecord(h.record.Value); err == nil {
+		about(r.Object, r.Ref)
+		if hold := new(wire.Hold); t.log == wire.TopicOrders && r.Kind == wire.KindHold && r.DecodeInto(hold) == nil {
+			add("fan " + subjectName(hold.Subject))
+		}
+	}
+	for _, raw := range h.outcomes {
+		if o, err := wire.ParseOutcome(raw); err == nil {
+			about(o.Object, o.Ref)
+		}
+	}
+	return all
+}
+
+// maxHurts is how many are named; a tick may end a thousand holds.
+const maxHurts = 20

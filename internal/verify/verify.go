@@ -108,6 +108,7 @@ type verifier struct {
 	deps   Deps
 	report Report
 	recent []happened // of the partition being read
+	teller *teller    // of its log
 }
 
 func (v *verifier) violate(invariant int, where, format string, args ...any) {
@@ -128,6 +129,9 @@ func (v *verifier) orders(ctx context.Context, p int32, pg *view) error {
 		return err
 	}
 	f := newFold(p, at.next)
+	if f.heads, err = pg.chainHeads(ctx, p, v.violate); err != nil {
+		return err
+	}
 	if err := v.partition(ctx, wire.TopicOrders, wire.TopicOutcomes, p, checker, wire.NewOrderOutcome, f.take); err != nil {
 		return err
 	}
@@ -137,7 +141,7 @@ func (v *verifier) orders(ctx context.Context, p int32, pg *view) error {
 
 // partition reads records and outcomes in lockstep and has each record checked with all its outcomes.
 func (v *verifier) partition(ctx context.Context, log, outcomes string, p int32, checker *model.Partition, body func(wire.Kind) wire.Body, each func(o wire.Outcome, b wire.Body)) error {
-	v.recent = nil
+	v.recent, v.teller = nil, newTeller(log)
 	pair, err := openPair(ctx, v.deps.Source, v.cfg.Prefix+log, v.cfg.Prefix+outcomes, p, start{})
 	if err != nil {
 		return err
@@ -148,7 +152,11 @@ func (v *verifier) partition(ctx context.Context, log, outcomes string, p int32,
 		if err != nil {
 			return err
 		}
+		if !step.done {
+			v.remember(step)
+		}
 		for _, f := range step.findings {
+			v.tellFirst()
 			v.violate(f.Invariant, fmt.Sprintf("%s/%d", outcomes, p), "%s", f.Explain)
 		}
 		if step.done {
@@ -169,17 +177,28 @@ func (v *verifier) partition(ctx context.Context, log, outcomes string, p int32,
 // progressEvery is how many records lie between two calls of Progress.
 const progressEvery = 5_000
 
-// step checks one record, and keeps the story of the first that is wrong.
-func (v *verifier) step(log string, p int32, step step, checker *model.Partition) {
+// remember keeps what a story may need.
+func (v *verifier) remember(step step) {
+	v.teller.learnAll(step.outcomes)
 	v.recent = append(v.recent, happened{step.record, step.outcomes})
 	if len(v.recent) > maxRecent {
-		v.recent = v.recent[len(v.recent)-maxRecent/2:]
+		v.recent = append([]happened(nil), v.recent[len(v.recent)-maxRecent/2:]...)
 	}
+}
+
+// tellFirst keeps the story of the record at hand if nothing was violated before.
+func (v *verifier) tellFirst() {
+	if v.report.Total == 0 && len(v.recent) > 0 {
+		v.report.Story = v.teller.tell(v.recent)
+		v.report.Hurts = v.teller.hurts(v.recent[len(v.recent)-1])
+	}
+}
+
+// step checks one record, and keeps the story of the first that is wrong.
+func (v *verifier) step(log string, p int32, step step, checker *model.Partition) {
 	diverged := checker.Diverged()
 	for _, f := range checker.Check(step.record.Offset, step.record.Value, step.outcomes) {
-		if v.report.Total == 0 {
-			v.report.Story = tell(log, v.recent)
-		}
+		v.tellFirst()
 		v.violate(f.Invariant, fmt.Sprintf("%s/%d offset %d", log, p, step.record.Offset), "%s", f.Explain)
 	}
 	if checker.Diverged() && !diverged {

@@ -175,7 +175,7 @@ func TestReplay_TellsOneBookingsStory(t *testing.T) {
 	k.append(wire.TopicOutcomes, m.outcomes)
 	var text strings.Builder
 	n, err := verify.Replay(t.Context(), verify.Brokers(k.log), verify.Story{Log: wire.TopicOrders, Prefix: k.prefix, Ref: id('b', 1)}, &text)
-	if err != nil || n != 2 || !strings.Contains(text.String(), "Held{") || !strings.Contains(text.String(), "Confirmed{") || strings.Contains(text.String(), wire.Hex(id('b', 2))) {
+	if err != nil || n != 2 || !strings.Contains(text.String(), "held for") || !strings.Contains(text.String(), "is sold for 23.82 EUR") || strings.Contains(text.String(), wire.Hex(id('b', 2))) {
 		t.Fatalf("%d %v\n%s", n, err, &text)
 	}
 	if n, err = verify.Replay(t.Context(), verify.Brokers(k.log), verify.Story{Log: wire.TopicOrders, Prefix: k.prefix, Object: 1}, &text); err != nil || n < 8 {
