@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -86,6 +87,10 @@ func realMain(args []string, stdout, stderr io.Writer) int {
 	parsed.Bind(roleName(strings.Fields(parsed.Command())[0]))
 	if err := parsed.Run(); err != nil {
 		fmt.Fprintln(stderr, "fairgate:", err)
+		var coded interface{ ExitCode() int }
+		if errors.As(err, &coded) {
+			return coded.ExitCode()
+		}
 		return 1
 	}
 	return 0

@@ -58,11 +58,7 @@ func (s secrets) save(path string) error {
 	if err != nil {
 		return err
 	}
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, b, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
+	return replaceFile(path, b)
 }
 
 func newSecrets() (s secrets, err error) {
@@ -90,4 +86,41 @@ func newSecrets() (s secrets, err error) {
 		*v.to = v.prefix + hex.EncodeToString(b)
 	}
 	return s, nil
+}
+
+// demoConfig is the file in the demo's folder with which other commands find a running demo.
+const demoConfig = "fairgate.yaml"
+
+// saveConfig writes the configuration that `fairgate verify`, `replay` and `load` need beside a running demo: the same
+// addresses and secrets, readable by its user alone. It is written anew at every start, since ports change.
+func (s secrets) saveConfig(path string, cfg *Config) error {
+	type section = map[string]any
+	b, err := yaml.Marshal(section{
+		"clock": section{"singleHost": cfg.Clock.SingleHost},
+		"kafka": section{
+			"brokers": cfg.Kafka.Brokers, "replication": cfg.Kafka.Replication, "minInSync": cfg.Kafka.MinInSync,
+			"topicPrefix": cfg.Kafka.TopicPrefix,
+		},
+		"postgres": section{"write": cfg.Postgres.Write.Reveal()},
+		"redis":    section{"url": cfg.Redis.URL.Reveal()},
+		"keys":     section{"places": s.Places, "passes": s.Passes, "receipts": s.Receipts},
+		"stripe":   section{"secretKey": s.StripeKey, "publishableKey": s.Publishable, "url": cfg.Stripe.URL},
+		"botguard": section{"secret": s.Network},
+		"booking":  section{"guestKey": s.Guest},
+		"payment":  section{"shopURL": cfg.Payment.ShopURL, "hostedPage": cfg.Payment.HostedPage},
+		"workers":  section{"webhook": section{"secret": s.Webhook}},
+	})
+	if err != nil {
+		return err
+	}
+	return replaceFile(path, append([]byte("# Written by fairgate demo: for fairgate verify and replay beside it.\n"), b...))
+}
+
+// replaceFile writes a file of secrets: the old one or the new one is there at any moment, never half of one.
+func replaceFile(path string, b []byte) error {
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, b, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
 }

@@ -150,8 +150,10 @@ func (s *stack) config(o stackOptions) (Config, error) {
 	if o.overlay != nil {
 		o.overlay(&cfg)
 	}
-	err := conf.Load(&cfg, conf.Source{})
-	return cfg, err
+	if err := conf.Load(&cfg, conf.Source{}); err != nil {
+		return cfg, err
+	}
+	return cfg, s.secrets.saveConfig(filepath.Join(o.dir, demoConfig), &cfg)
 }
 
 // everyRole puts all roles into this process: one listener for the fans, one for the dashboard, one for the simulator.

@@ -9,10 +9,8 @@ import (
 	"os"
 	"strings"
 
-	"fairgate/internal/sale"
 	"fairgate/internal/stripesim"
 	"fairgate/internal/verify"
-	"fairgate/internal/wire"
 )
 
 // verify derives everything again from the logs, up to their ends as they are now, and compares with Postgres and with
@@ -39,105 +37,157 @@ func (t takings) Holds(context.Context) (map[string]int64, error) {
 	return sums, nil
 }
 
-// verifyCommand checks every promise from the logs and the database.
-type verifyCommand struct {
-	configFlags
-	LogsOnly bool `help:"Do not look at the database."`
-	JSON     bool `name:"json" help:"Print the report as JSON."`
+// Exit codes of verify: 0 when all is as promised, and these.
+const (
+	exitWrong       = 1 // a promise is broken, a receipt does not hold
+	exitUncheckable = 2 // something could not be read, so nothing is known
+)
+
+// exitError is an error with the exit code that it means.
+type exitError struct {
+	error
+	code int
 }
 
-// Run verifies; it fails after a report with violations, the first of them explained.
-func (c verifyCommand) Run(ctx context.Context, out io.Writer) error {
-	a, err := c.assemble(ctx, "verify")
-	if err != nil {
+// ExitCode is what the process ends with.
+func (e exitError) ExitCode() int { return e.code }
+
+// Unwrap is the error itself.
+func (e exitError) Unwrap() error { return e.error }
+
+// exitAs gives an error without a code the one for what could not be checked.
+func exitAs(err error) error {
+	var coded exitError
+	if err == nil || errors.As(err, &coded) {
 		return err
 	}
-	defer a.close()
-	deps := verify.Deps{Events: a.events}
+	return exitError{err, exitUncheckable}
+}
+
+// logFlags say where logs are read: from the brokers of a configuration, or from a dump, which needs none.
+type logFlags struct {
+	configFlags
+	From string `help:"Read a folder that --dump wrote, instead of brokers. Needs no configuration." type:"path"`
+}
+
+// logs are where a command reads, and what it knows of it.
+type logs struct {
+	source verify.Source
+	cfg    verify.Config
+	folder *verify.Folder // nil when brokers are read
+	*assembly
+}
+
+func (f logFlags) open(ctx context.Context, name string) (*logs, error) {
+	if f.From != "" {
+		folder, err := verify.OpenFolder(f.From)
+		if err != nil {
+			return nil, err
+		}
+		m := folder.Manifest
+		return &logs{source: folder, folder: folder, cfg: verify.Config{
+			OrdersPartitions: m.OrdersPartitions, QueuePartitions: m.QueuePartitions, Prefix: m.Prefix,
+		}}, nil
+	}
+	cfg, err := f.load()
+	if err != nil {
+		return nil, err
+	}
+	a, err := assemble(ctx, cfg, name)
+	if err != nil {
+		return nil, err
+	}
+	return &logs{source: verify.Brokers(a.events), cfg: a.verifyConfig(), assembly: a}, nil
+}
+
+func (l *logs) close() {
+	if l.assembly != nil {
+		l.assembly.close()
+	}
+}
+
+// verifyCommand checks every promise from the logs and the database, or one receipt.
+type verifyCommand struct {
+	logFlags
+	LogsOnly     bool   `help:"Do not look at the database."`
+	FromSnapshot bool   `help:"Begin at the newest snapshots instead of the first records. Checks less: see ARCHITECTURE.md."`
+	Dump         string `help:"Copy the logs as they are now into this folder, for --from, and verify nothing." type:"path" xor:"what"`
+	Receipt      string `help:"Check this receipt: a file, the text itself, or - for standard input." xor:"what"`
+	Keys         string `help:"Public keys of receipts: a file or address of a JWK set, such as https://shop.example/.well-known/receipt-keys.json. Without it those of the configuration, or of the dump."`
+	Whole        bool   `help:"With --receipt: follow the chain from the first record, not only from the tick before."`
+	JSON         bool   `name:"json" help:"Print the report as JSON."`
+}
+
+// Run verifies. Its exit code is 0 when all is as promised, 1 when something is not, the first of it explained, and 2 when
+// something could not be read.
+func (c verifyCommand) Run(ctx context.Context, in io.Reader, out io.Writer) error {
+	if c.From != "" && (c.Dump != "" || c.FromSnapshot) {
+		return exitAs(errors.New("--from: cannot be used with --dump or --from-snapshot: a dump holds the logs, and no snapshots"))
+	}
+	l, err := c.open(ctx, "verify")
+	if err != nil {
+		return exitAs(err)
+	}
+	defer l.close()
+	switch {
+	case c.Dump != "":
+		err = c.dump(ctx, l, out)
+	case c.Receipt != "":
+		err = c.receipt(ctx, l, in, out)
+	default:
+		err = c.all(ctx, l, out)
+	}
+	return exitAs(err)
+}
+
+// all verifies everything.
+func (c verifyCommand) all(ctx context.Context, l *logs, out io.Writer) error {
+	deps := verify.Deps{Source: l.source}
 	if isTerminal(os.Stderr) {
 		deps.Progress = func(p verify.Progress) {
 			fmt.Fprintf(os.Stderr, "\r%s/%d: %d of %d records   ", p.Log, p.Partition, p.Offset, p.End)
 		}
 	}
-	if !c.LogsOnly {
-		deps.DB = a.db.Write
+	if !c.LogsOnly && l.folder == nil {
+		deps.DB = l.db.Write
 	}
-	report, err := verify.Run(ctx, a.verifyConfig(), deps)
+	l.cfg.FromSnapshot = c.FromSnapshot
+	report, err := verify.Run(ctx, l.cfg, deps)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		err = enc.Encode(report)
+		err = printJSON(out, report)
 	} else {
 		err = report.WriteText(out)
 	}
 	if err == nil && !report.OK() {
-		err = fmt.Errorf("%d violations", report.Total)
+		err = exitError{fmt.Errorf("%d violations", report.Total), exitWrong}
 	}
 	return err
 }
 
-// assemble loads the configuration and opens what it names.
-func (f configFlags) assemble(ctx context.Context, name string) (*assembly, error) {
-	cfg, err := f.load()
-	if err != nil {
-		return nil, err
-	}
-	return assemble(ctx, cfg, name)
-}
-
-// replayCommand tells the story of one booking, event, place or room from the logs.
-type replayCommand struct {
-	configFlags
-	Booking   string `help:"Booking id." xor:"what"`
-	Event     int64  `help:"Event id." xor:"what"`
-	Place     string `help:"Place in line: token id, 32 hex digits." xor:"what"`
-	Room      int64  `help:"Room id." xor:"what"`
-	Partition int32  `help:"Partition of the log in which it lives."`
-}
-
-// Run prints the story.
-func (c replayCommand) Run(ctx context.Context, out io.Writer) error {
-	story, err := c.story()
+// dump copies the logs, and the public keys of receipts beside them.
+func (c verifyCommand) dump(ctx context.Context, l *logs, out io.Writer) error {
+	keys, err := l.assembly.cfg.Keys.receipts()
 	if err != nil {
 		return err
 	}
-	a, err := c.assemble(ctx, "replay")
+	m, err := verify.Dump(ctx, l.cfg, l.source, c.Dump, keys.JWKS())
 	if err != nil {
 		return err
 	}
-	defer a.close()
-	story.Prefix = a.cfg.Kafka.TopicPrefix
-	found, err := verify.Replay(ctx, verify.Brokers(a.events), story, out)
-	if err == nil && found == 0 {
-		err = fmt.Errorf("the log %s/%d says nothing of it", story.Log, story.Partition)
+	for _, f := range m.Files {
+		if _, err := fmt.Fprintf(out, "%12d  %s\n", f.Next-f.First, f.Name); err != nil {
+			return err
+		}
 	}
+	_, err = fmt.Fprintf(out, "verify it anywhere: fairgate verify --from %s\n", c.Dump)
 	return err
 }
 
-func (c replayCommand) story() (verify.Story, error) {
-	s := verify.Story{Log: wire.TopicOrders, Partition: c.Partition}
-	switch {
-	case c.Booking != "":
-		id, err := sale.ParseUUID(c.Booking)
-		if err != nil {
-			return s, fmt.Errorf("--booking: %w", err)
-		}
-		s.Ref = id
-	case c.Place != "":
-		id, err := wire.ParseHex(c.Place)
-		if err != nil {
-			return s, errors.New("--place: expected 32 hex digits")
-		}
-		s.Log, s.Ref = wire.TopicQueue, id
-	case c.Event > 0:
-		s.Object = c.Event
-	case c.Room > 0:
-		s.Log, s.Object = wire.TopicQueue, c.Room
-	default:
-		return s, errors.New("expected one of --booking, --event, --place, --room")
-	}
-	return s, nil
+func printJSON(out io.Writer, v any) error {
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
 }

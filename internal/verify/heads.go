@@ -14,6 +14,7 @@ import (
 type heads struct {
 	stored map[int64]storedHead // by the tick's offset; those not found in the log yet
 	first  int64                // the least offset stored; -1 for none
+	known  map[int64]bool       // events that have a row; bookings of others are not projected
 	open   bool                 // a booking was made since the newest tick
 	wrong  func(invariant int, where, format string, args ...any)
 }
@@ -26,6 +27,10 @@ type storedHead struct {
 
 func (v *view) chainHeads(ctx context.Context, p int32, wrong func(int, string, string, ...any)) (heads, error) {
 	h := heads{stored: map[int64]storedHead{}, first: -1, wrong: wrong}
+	var err error
+	if h.known, err = v.events(ctx); err != nil {
+		return h, err
+	}
 	rows, err := v.tx.Query(ctx, `SELECT tick_offset, chain, log_time, seq FROM chain_heads WHERE partition = $1 ORDER BY tick_offset`, p)
 	if err != nil {
 		return h, fmt.Errorf("reading chain heads: %w", err)
@@ -49,7 +54,7 @@ func (v *view) chainHeads(ctx context.Context, p int32, wrong func(int, string, 
 func (h *heads) take(o wire.Outcome, body wire.Body) {
 	switch b := body.(type) {
 	case *wire.Held, *wire.Waitlisted:
-		h.open = true
+		h.open = h.open || h.known[o.Object]
 	case *wire.Ticked:
 		where := fmt.Sprintf("chain head at record %d", o.Offset)
 		got, ok := h.stored[o.Offset]

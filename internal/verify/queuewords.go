@@ -35,7 +35,7 @@ func queueRecordWords(r wire.Record, body wire.Body) string {
 func signalWords(s *wire.Signal) string {
 	text := "stock unknown"
 	if s.Left >= 0 {
-		text = fmt.Sprintf("%d tickets left, %d may come back", s.Left, s.Coming)
+		text = fmt.Sprintf("%s left, %d may come back", many(s.Left, "ticket", "tickets"), s.Coming)
 	}
 	if s.Price >= 0 {
 		text += ", from " + money(s.Price, currencyName(s.Currency))
@@ -65,7 +65,7 @@ func queueOutcomeWords(o wire.Outcome, body wire.Body) string {
 	case *wire.TurnedDown:
 		return fmt.Sprintf("%s: turned down: %s", place, reasonWords(b.Reason))
 	case *wire.InvitedUpTo:
-		return fmt.Sprintf("room %d, lane %s: %d more are invited", o.Object, b.Lane, b.Count)
+		return fmt.Sprintf("room %d, lane %s: %s invited", o.Object, b.Lane, many(b.Count, "more is", "more are"))
 	case *wire.Asked:
 		return fmt.Sprintf("%s waits for a slot, %d ahead of it", place, b.Ahead)
 	case *wire.SlotGiven:

@@ -32,7 +32,7 @@ type Records interface {
 var ErrUnreachable = errors.New("the log cannot be reached")
 
 // patience is how long brokers may not answer.
-const patience = 20 * time.Second
+const patience = 10 * time.Second
 
 // Brokers reads a running cluster. It never waits longer than patience for an answer.
 func Brokers(l *eventlog.Log) Source { return brokers{l} }

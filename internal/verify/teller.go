@@ -88,7 +88,7 @@ func (t *teller) record(value []byte) string {
 	case *wire.Epoch:
 		return fmt.Sprintf("process %s wants to lead term %d", wire.Hex(b.Leader)[:8], b.Epoch)
 	case *wire.Tick:
-		return fmt.Sprintf("tick of term %d to %s", b.Epoch, when(b.Now))
+		return fmt.Sprintf("a tick of term %d: it is %s", b.Epoch, hour(b.Now))
 	case *wire.Behaviour:
 		return fmt.Sprintf("rules switch to version %d", b.Version)
 	}
@@ -133,7 +133,7 @@ func (t *teller) orderWords(r wire.Record, body wire.Body) string {
 	case *wire.CaptureFailed:
 		return fmt.Sprintf("%s: the money could not be taken", booking)
 	case *wire.Refunded:
-		return fmt.Sprintf("%s: %d of its tickets are to be refunded", booking, len(b.Tickets))
+		return fmt.Sprintf("%s: %s to be refunded", booking, many(len(b.Tickets), "of its tickets is", "of its tickets are"))
 	case *wire.Revoke:
 		return fmt.Sprintf("%s is to be revoked: %s", booking, reasonWords(b.Reason))
 	}
@@ -221,7 +221,7 @@ func (t *teller) orderOutcomeWords(o wire.Outcome, body wire.Body) string {
 	case *wire.AlreadyHeld:
 		return fmt.Sprintf("nothing new: the fan has %s already", bookingName(b.Booking))
 	case *wire.Waitlisted:
-		return fmt.Sprintf("%s waits for %s, behind %d others (%s)", subjectName(b.Subject), linesWords(b.Lines), b.Ahead, bookingName(o.Ref))
+		return fmt.Sprintf("%s waits for %s, behind %s (%s)", subjectName(b.Subject), linesWords(b.Lines), many(b.Ahead, "other", "others"), bookingName(o.Ref))
 	case *wire.Offered:
 		return fmt.Sprintf("came back and is offered to %s until %s: %s for %s (%s)%s", subjectName(b.Subject), hour(b.Expires), heldWords(b.Lines),
 			money(b.Total, currencyName(b.Currency)), bookingName(o.Ref), stockWords(b.Stock))
@@ -263,7 +263,7 @@ func (t *teller) bookingWords(booking, currency string, body wire.Body) string {
 		if b.Whole {
 			whole = ", and none is left"
 		}
-		return fmt.Sprintf("%s: %d of its tickets are refunded, %s%s%s", booking, len(b.Tickets), money(b.Amount, currency), whole, stockWords(b.Stock))
+		return fmt.Sprintf("%s: %s refunded, %s%s%s", booking, many(len(b.Tickets), "of its tickets is", "of its tickets are"), money(b.Amount, currency), whole, stockWords(b.Stock))
 	case *wire.Revoked:
 		return fmt.Sprintf("%s is revoked: %s%s", booking, reasonWords(b.Reason), stockWords(b.Stock))
 	}

@@ -8,6 +8,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -25,10 +26,16 @@ type Config struct {
 	Prefix           string       // before the names of the topics
 	Limits           model.Limits // that the stock machine runs with
 	MaxViolations    int          // kept in the report [100]
+	// FromSnapshot begins each partition at the newest snapshot that counts and whose running hash is in the log, instead of
+	// at its first record. What the machines decide cannot be predicted then; see model.Resume for what is checked. Needs DB.
+	FromSnapshot bool
 }
 
 // Validate names the field that cannot work.
 func (c Config) Validate() error {
+	if c.FromSnapshot && c.OrdersPartitions == 0 && c.QueuePartitions == 0 {
+		return errors.New("fromSnapshot: expected partitions to verify")
+	}
 	for name, n := range map[string]int{"ordersPartitions": c.OrdersPartitions, "queuePartitions": c.QueuePartitions} {
 		if n < 0 || n > eventlog.MaxPartitions {
 			return fmt.Errorf("%s: must be between 0 and %d, is %d", name, eventlog.MaxPartitions, n)
@@ -77,7 +84,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) (Report, error) {
 	v := &verifier{cfg: cfg, deps: deps, report: Report{Counts: map[string]int64{}, Violations: []Violation{}}}
 	// Postgres' view is fixed first: everything in it is then in the topics, whose ends are looked up later.
 	var pg *view
-	if deps.DB != nil {
+	if deps.DB != nil && !cfg.FromSnapshot {
 		var err error
 		if pg, err = openView(ctx, deps.DB); err != nil {
 			return v.report, err
@@ -90,7 +97,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) (Report, error) {
 		}
 	}
 	for p := range int32(cfg.QueuePartitions) {
-		if err := v.partition(ctx, wire.TopicQueue, wire.TopicQueueOutcomes, p, model.NewQueue(p), wire.NewQueueOutcome, nil); err != nil {
+		if err := v.queue(ctx, p); err != nil {
 			return v.report, err
 		}
 	}
@@ -118,11 +125,23 @@ func (v *verifier) violate(invariant int, where, format string, args ...any) {
 	}
 }
 
+// queue verifies a partition of `queue`.
+func (v *verifier) queue(ctx context.Context, p int32) error {
+	if v.cfg.FromSnapshot {
+		return v.resume(ctx, wire.TopicQueue, wire.TopicQueueOutcomes, p, wire.NewQueueOutcome)
+	}
+	return v.partition(ctx, logOf{wire.TopicQueue, wire.TopicQueueOutcomes, p, start{}, wire.NewQueueOutcome}, model.NewQueue(p), nil)
+}
+
 // orders verifies a partition of `orders` and its projection.
 func (v *verifier) orders(ctx context.Context, p int32, pg *view) error {
+	if v.cfg.FromSnapshot {
+		return v.resume(ctx, wire.TopicOrders, wire.TopicOutcomes, p, wire.NewOrderOutcome)
+	}
+	whole := logOf{wire.TopicOrders, wire.TopicOutcomes, p, start{}, wire.NewOrderOutcome}
 	checker := model.NewOrders(p, v.cfg.Limits)
 	if pg == nil {
-		return v.partition(ctx, wire.TopicOrders, wire.TopicOutcomes, p, checker, wire.NewOrderOutcome, nil)
+		return v.partition(ctx, whole, checker, nil)
 	}
 	at, err := pg.projected(ctx, p)
 	if err != nil {
@@ -132,17 +151,26 @@ func (v *verifier) orders(ctx context.Context, p int32, pg *view) error {
 	if f.heads, err = pg.chainHeads(ctx, p, v.violate); err != nil {
 		return err
 	}
-	if err := v.partition(ctx, wire.TopicOrders, wire.TopicOutcomes, p, checker, wire.NewOrderOutcome, f.take); err != nil {
+	if err := v.partition(ctx, whole, checker, f.take); err != nil {
 		return err
 	}
 	v.report.Counts["projection.behind"] += max(0, int64(checker.Seq())+1-int64(at.next))
 	return v.projection(ctx, pg, f, at)
 }
 
+// logOf is a partition of a log with its outcomes, and where to begin.
+type logOf struct {
+	log, outcomes string
+	p             int32
+	from          start
+	body          func(wire.Kind) wire.Body
+}
+
 // partition reads records and outcomes in lockstep and has each record checked with all its outcomes.
-func (v *verifier) partition(ctx context.Context, log, outcomes string, p int32, checker *model.Partition, body func(wire.Kind) wire.Body, each func(o wire.Outcome, b wire.Body)) error {
+func (v *verifier) partition(ctx context.Context, of logOf, checker *model.Partition, each func(o wire.Outcome, b wire.Body)) error {
+	log, outcomes, p := of.log, of.outcomes, of.p
 	v.recent, v.teller = nil, newTeller(log)
-	pair, err := openPair(ctx, v.deps.Source, v.cfg.Prefix+log, v.cfg.Prefix+outcomes, p, start{})
+	pair, err := openPair(ctx, v.deps.Source, v.cfg.Prefix+log, v.cfg.Prefix+outcomes, p, of.from)
 	if err != nil {
 		return err
 	}
@@ -165,7 +193,7 @@ func (v *verifier) partition(ctx context.Context, log, outcomes string, p int32,
 		}
 		v.step(log, p, step, checker)
 		for _, b := range step.outcomes {
-			v.count(b, body, each)
+			v.count(b, of.body, each)
 		}
 		v.report.Counts[log+".records"]++
 		if v.deps.Progress != nil && step.record.Offset%progressEvery == 0 {

@@ -113,6 +113,14 @@ func bookingName(id wire.ID) string { return "booking " + sale.UUID(id).String()
 
 func placeName(id wire.ID) string { return "place " + wire.Hex(id) }
 
+// many counts things: "1 ticket", "2 tickets".
+func many[N int | int64 | uint32](n N, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, more)
+}
+
 func currencyName(c [3]byte) string { return strings.TrimRight(string(c[:]), "\x00") }
 
 func money(minor int64, currency string) string {
@@ -143,7 +151,7 @@ func linesWords(lines []wire.Line) string {
 	}
 	parts := make([]string, len(lines))
 	for i, l := range lines {
-		parts[i] = fmt.Sprintf("%d of type %d", l.Quantity, l.Type)
+		parts[i] = fmt.Sprintf("%s of type %d", many(int(l.Quantity), "ticket", "tickets"), l.Type)
 	}
 	return strings.Join(parts, ", ")
 }
