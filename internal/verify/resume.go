@@ -44,7 +44,7 @@ func (v *verifier) resume(ctx context.Context, log, outcomes string, p int32, bo
 		known := model.Known{Next: s.NextOffset, Seq: s.NextSeq - 1, Hash: s.Hash, Chain: s.Chain}
 		return v.partition(ctx, logOf{log, outcomes, p, from, body}, model.Resume(p, body, known), nil)
 	}
-	return fmt.Errorf("verifying from a snapshot: %s has none that fits", name)
+	return fmt.Errorf("verifying from a snapshot: %s has none that fits the log: verify from the first record", name)
 }
 
 // inLog is the offset after the outcome that a snapshot ends with, -1 if the log has it not or says something else there.

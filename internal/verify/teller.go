@@ -120,7 +120,10 @@ func (t *teller) orderWords(r wire.Record, body wire.Body) string {
 	case *wire.Hold:
 		return fmt.Sprintf("%s asks for %s at event %d (%s)%s", subjectName(b.Subject), linesWords(b.Lines), r.Object, bookingName(r.Ref), ifWaits(b.Waitlist))
 	case *wire.Cancel:
-		return fmt.Sprintf("%s is to be given back: %s", booking, reasonWords(b.Reason))
+		if b.Reason == wire.ReasonCancelledByUser {
+			return booking + " is given back by the fan"
+		}
+		return fmt.Sprintf("%s is to be taken back: %s", booking, reasonWords(b.Reason))
 	case *wire.PaymentStarted:
 		return fmt.Sprintf("%s: a payment begins", booking)
 	case *wire.Extend:
@@ -174,6 +177,9 @@ func (t *teller) outcome(o wire.Outcome) string {
 	case *wire.Rejected:
 		return "rejected: " + reasonWords(b.Reason)
 	case *wire.Repeated:
+		if b.FirstSeq == 0 { // known by the state it led to, not by its id
+			return fmt.Sprintf("sent before (%s): nothing changes", kindWords(t.newOutcome, b.FirstKind))
+		}
 		return fmt.Sprintf("sent before: the answer stays outcome %d (%s) of record %d", b.FirstSeq, kindWords(t.newOutcome, b.FirstKind), b.FirstOffset)
 	case *wire.Extended:
 		return extendedWords(o, b)
@@ -214,14 +220,14 @@ func (t *teller) orderOutcomeWords(o wire.Outcome, body wire.Body) string {
 	case *wire.EventCancelled:
 		return fmt.Sprintf("event %d is cancelled", o.Object)
 	case *wire.Held:
-		return fmt.Sprintf("held for %s until %s: %s for %s (%s)%s", subjectName(b.Subject), hour(b.Expires), heldWords(b.Lines),
-			money(b.Total, currencyName(b.Currency)), bookingName(o.Ref), stockWords(b.Stock))
+		return fmt.Sprintf("held for %s until %s: %s for %s%s", subjectName(b.Subject), hour(b.Expires), heldWords(b.Lines),
+			money(b.Total, currencyName(b.Currency)), stockWords(b.Stock))
 	case *wire.Refused:
 		return fmt.Sprintf("refused: %s%s", reasonWords(b.Reason), shortageWords(b.Lines))
 	case *wire.AlreadyHeld:
 		return fmt.Sprintf("nothing new: the fan has %s already", bookingName(b.Booking))
 	case *wire.Waitlisted:
-		return fmt.Sprintf("%s waits for %s, behind %s (%s)", subjectName(b.Subject), linesWords(b.Lines), many(b.Ahead, "other", "others"), bookingName(o.Ref))
+		return fmt.Sprintf("%s waits for %s, behind %s", subjectName(b.Subject), linesWords(b.Lines), many(b.Ahead, "other", "others"))
 	case *wire.Offered:
 		return fmt.Sprintf("came back and is offered to %s until %s: %s for %s (%s)%s", subjectName(b.Subject), hour(b.Expires), heldWords(b.Lines),
 			money(b.Total, currencyName(b.Currency)), bookingName(o.Ref), stockWords(b.Stock))

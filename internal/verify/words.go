@@ -25,7 +25,13 @@ func when(micros int64) string {
 func hour(micros int64) string { return time.UnixMicro(micros).UTC().Format("15:04:05") }
 
 // span writes a length of time.
-func span(micros int64) string { return (time.Duration(micros) * time.Microsecond).String() }
+func span(micros int64) string {
+	text := (time.Duration(micros) * time.Microsecond).String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	return text
+}
 
 // reasonWords says why something was not done, or ended.
 func reasonWords(r wire.Reason) string {
