@@ -1,0 +1,71 @@
+package bench
+
+import (
+	"context"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"fairgate/internal/embedded/testkafka"
+	"fairgate/internal/eventlog"
+)
+
+const (
+	script = "../../scripts/kafka.sh"
+	// bringUp bounds the start of brokers, a first download of their jars included.
+	bringUp = 5 * time.Minute
+)
+
+// cluster is Apache Kafka on loopback, ended with the benchmark.
+type cluster struct {
+	b       *testing.B
+	dir     string
+	brokers int
+	addrs   []string
+	log     *eventlog.Log
+}
+
+// startKafka runs 1 broker, or 3 with every record on all of them and acknowledged by two at least.
+func startKafka(b *testing.B, brokers int) *cluster {
+	b.Helper()
+	c := &cluster{b: b, dir: b.TempDir(), brokers: brokers}
+	b.Cleanup(func() { c.script("stop", c.dir) })
+	c.addrs = strings.Split(c.script("start", strconv.Itoa(brokers), c.dir), ",")
+	c.log = testkafka.Open(b, c.config())
+	return c
+}
+
+func (c *cluster) config() eventlog.Config {
+	cfg := eventlog.Config{Brokers: c.addrs, Replication: 1, MinInSync: 1, QueueRecords: 2 * mostCallers}
+	if c.brokers > 1 {
+		cfg.Replication, cfg.MinInSync = c.brokers, c.brokers-1
+	}
+	return cfg
+}
+
+func (c *cluster) script(args ...string) string {
+	c.b.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), bringUp)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, script, args...).Output()
+	if err != nil {
+		c.b.Fatalf("kafka.sh %v: %v", args, err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// pids are the brokers' processes.
+func (c *cluster) pids() []int {
+	c.b.Helper()
+	list := make([]int, c.brokers)
+	for i := range list {
+		pid, err := strconv.Atoi(c.script("pid", c.dir, strconv.Itoa(i+1)))
+		if err != nil {
+			c.b.Fatal(err)
+		}
+		list[i] = pid
+	}
+	return list
+}
