@@ -59,8 +59,12 @@ func (c *crowd) fail(err error) { c.failed.CompareAndSwap(nil, &err) }
 
 // open puts the event on sale: the first records of the log.
 func (c *crowd) open(ctx context.Context) error {
-	_, err := c.events.AppendBatch(ctx, c.input, 0, opening())
-	return err
+	for _, value := range opening() {
+		if _, err := c.events.Producer(c.input).Append(ctx, 0, value, time.Time{}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func opening() [][]byte {

@@ -7,11 +7,13 @@ import (
 	"time"
 )
 
-func callers() int {
-	if n, err := strconv.Atoi(os.Getenv("FAIRGATE_BENCH_CALLERS")); err == nil {
+func callers() int { return env("FAIRGATE_BENCH_CALLERS", 8_000) }
+
+func env(name string, def int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
 		return n
 	}
-	return 8_000
+	return def
 }
 
 func BenchmarkKafka_Decided1(b *testing.B) { decided(b, 1) }
@@ -19,9 +21,10 @@ func BenchmarkKafka_Decided3(b *testing.B) { decided(b, 3) }
 
 func decided(b *testing.B, brokers int) {
 	k := startKafka(b, brokers)
-	k.turn(byEngine, callers(), 0, 4*time.Second)
+	length := time.Duration(env("FAIRGATE_BENCH_SECONDS", 4)) * time.Second
+	b.Logf("warm   %v", k.turn(byEngine, callers(), 0, time.Duration(env("FAIRGATE_BENCH_WARM", 5))*time.Second))
 	for range 2 {
-		b.Logf("engine %v", k.turn(byEngine, callers(), time.Second, 4*time.Second))
-		b.Logf("relay  %v", k.turn(byRelay, callers(), time.Second, 4*time.Second))
+		b.Logf("engine %v", k.turn(byEngine, callers(), time.Second, length))
+		b.Logf("relay  %v", k.turn(byRelay, callers(), time.Second, length))
 	}
 }

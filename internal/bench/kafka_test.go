@@ -2,9 +2,11 @@ package bench
 
 import (
 	"context"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,6 +16,9 @@ import (
 
 const (
 	script = "../../scripts/kafka.sh"
+	// runningEnv names the folder of a cluster that scripts/kafka.sh has started and that is to be used, and kept: warm
+	// brokers cost a third of cold ones.
+	runningEnv = "FAIRGATE_BENCH_KAFKA_DIR"
 	// bringUp bounds the start of brokers, a first download of their jars included.
 	bringUp = 5 * time.Minute
 )
@@ -30,11 +35,24 @@ type cluster struct {
 // startKafka runs 1 broker, or 3 with every record on all of them and acknowledged by two at least.
 func startKafka(b *testing.B, brokers int) *cluster {
 	b.Helper()
-	c := &cluster{b: b, dir: b.TempDir(), brokers: brokers}
-	b.Cleanup(func() { c.script("stop", c.dir) })
+	c := &cluster{b: b, dir: os.Getenv(runningEnv), brokers: brokers}
+	if c.dir == "" {
+		c.dir = b.TempDir()
+		b.Cleanup(c.stop)
+	}
 	c.addrs = strings.Split(c.script("start", strconv.Itoa(brokers), c.dir), ",")
 	c.log = testkafka.Open(b, c.config())
 	return c
+}
+
+// stop ends the brokers at once: nobody needs their data any more, and an orderly end of a quorum takes long.
+func (c *cluster) stop() {
+	for _, pid := range c.pids() {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			c.b.Errorf("ending a broker: %v", err)
+		}
+	}
+	c.script("stop", c.dir)
 }
 
 func (c *cluster) config() eventlog.Config {

@@ -3,16 +3,19 @@ package eventlog
 import (
 	"errors"
 	"testing"
-
-	"github.com/segmentio/kafka-go"
 )
 
-func offsets(at ...int64) kafka.RecordReader {
-	var records []kafka.Record
-	for _, o := range at {
-		records = append(records, kafka.Record{Offset: o, Value: kafka.NewBytes([]byte("v"))})
+// offsets is a record set whose records have these offsets: one batch for each run.
+func offsets(at ...int64) (set []byte) {
+	for len(at) > 0 {
+		n := 1
+		for n < len(at) && at[n] == at[0]+int64(n) {
+			n++
+		}
+		set = append(set, ours(at[0], some(n)...)...)
+		at = at[n:]
 	}
-	return kafka.NewRecordReader(records...)
+	return set
 }
 
 func TestTail_HoleIsAGapAndNothingBehindItIsReturned(t *testing.T) {
@@ -23,7 +26,7 @@ func TestTail_HoleIsAGapAndNothingBehindItIsReturned(t *testing.T) {
 	defer l.Close()
 	for name, tc := range map[string]struct {
 		next int64
-		in   kafka.RecordReader
+		in   []byte
 		want int
 		gap  bool
 	}{

@@ -33,6 +33,7 @@ type Log struct {
 	transport *kafka.Transport
 	client    *kafka.Client
 	appender  *kafka.Client // of the same transport; tells brokers our CallTimeout
+	sets      sync.Pool     // of *sealedSet, none of which a goroutine of the client still reads
 
 	ctx    context.Context // ends when Close stops flushing
 	cancel context.CancelFunc
@@ -69,6 +70,7 @@ func New(cfg Config, deps Deps) (*Log, error) {
 		stop:      make(chan struct{}),
 		producers: make(map[string]*Producer),
 	}
+	l.sets.New = func() any { return new(sealedSet) }
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.transport = &kafka.Transport{
 		DialTimeout:    dialTimeout,

@@ -2,11 +2,15 @@ package eventlog
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 )
 
 // AppendBatch makes exactly one produce call and never tries again: the
@@ -38,69 +42,53 @@ func (l *Log) AppendBatch(ctx context.Context, topic string, partition int32, va
 
 // produce makes one call. On error, fate says what became of the values.
 func (l *Log) produce(ctx context.Context, topic string, partition int32, values [][]byte, size int) (int64, fate, error) {
-	records := &valueReader{values: values}
 	start := l.now()
-	res, err := l.appender.Produce(ctx, &kafka.ProduceRequest{
-		Topic: topic, Partition: int(partition), RequiredAcks: kafka.RequireAll, Records: records,
+	set := l.sets.Get().(*sealedSet)
+	set.fill(values, size, start.UnixMilli())
+	res, err := l.appender.RawProduce(ctx, &kafka.RawProduceRequest{
+		Topic: topic, Partition: int(partition), RequiredAcks: kafka.RequireAll, RawRecords: protocol.RawRecordSet{Reader: set},
 	})
 	if err == nil {
 		err = res.Error
 	}
 	l.metrics.produced(topic, len(values), size, l.now().Sub(start), err)
 	if err == nil {
+		l.sets.Put(set)
 		return res.BaseOffset, 0, nil
 	}
 	// A request whose encoding never began was never sent: there was no
 	// leader, or no connection.
-	if records.seal() {
+	if set.seal() {
 		return 0, unsent, err
 	}
 	return 0, produceFate(err), err
 }
 
-// valueReader feeds values to the client's encoder without allocating per
-// record. It is read by a goroutine of the client that may outlive the call,
-// so the first read and the seal exclude each other.
-type valueReader struct {
-	values [][]byte
-	next   int
-	state  atomic.Int32 // 0 untouched, 1 read, 2 sealed
-	record kafka.Record
-	value  valueBytes
+// sealedSet feeds an encoded record set to the client. It is read by a goroutine of the client that may outlive the call,
+// so the read and the seal exclude each other, and a set whose call failed is never used again.
+type sealedSet struct {
+	bytes []byte
+	state atomic.Int32 // 0 untouched, 1 read, 2 sealed
 }
 
-func (r *valueReader) seal() bool { return r.state.CompareAndSwap(0, 2) }
-
-func (r *valueReader) ReadRecord() (*kafka.Record, error) {
-	if r.next == 0 && !r.state.CompareAndSwap(0, 1) {
-		return nil, errSealed
-	}
-	if r.next == len(r.values) {
-		return nil, io.EOF
-	}
-	r.value.rest = r.values[r.next]
-	r.next++
-	r.record.Value = &r.value
-	return &r.record, nil
+// fill encodes values, of which size was counted with their overhead, behind the set's own length.
+func (s *sealedSet) fill(values [][]byte, size int, now int64) {
+	s.state.Store(0)
+	s.bytes = append(slices.Grow(s.bytes[:0], size+batchHeader+4), 0, 0, 0, 0)
+	s.bytes = appendRecordSet(s.bytes, values, now)
+	binary.BigEndian.PutUint32(s.bytes, uint32(len(s.bytes)-4))
 }
 
-// valueBytes is kafka.Bytes over a slice; WriteTo spares the copy buffer.
-type valueBytes struct{ rest []byte }
+func (s *sealedSet) seal() bool { return s.state.CompareAndSwap(0, 2) }
 
-func (b *valueBytes) Close() error { return nil }
-func (b *valueBytes) Len() int     { return len(b.rest) }
-
-func (b *valueBytes) Read(p []byte) (int, error) {
-	if len(b.rest) == 0 {
-		return 0, io.EOF
+// WriteTo writes all at once; the client prefers it to Read.
+func (s *sealedSet) WriteTo(w io.Writer) (int64, error) {
+	if !s.state.CompareAndSwap(0, 1) {
+		return 0, errSealed
 	}
-	n := copy(p, b.rest)
-	b.rest = b.rest[n:]
-	return n, nil
-}
-
-func (b *valueBytes) WriteTo(w io.Writer) (int64, error) {
-	n, err := w.Write(b.rest)
-	b.rest = b.rest[n:]
+	n, err := w.Write(s.bytes)
 	return int64(n), err
 }
+
+// Read makes a sealedSet an io.Reader, as the client wants it; it is not called.
+func (s *sealedSet) Read([]byte) (int, error) { return 0, errors.ErrUnsupported }

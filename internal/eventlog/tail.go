@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"time"
 
@@ -19,8 +18,6 @@ const (
 	// identityEvery is how often a Tail makes sure that its topic is still
 	// the one it began with.
 	identityEvery = 5 * time.Second
-	// arenaBytes is the size of the chunks that values are copied into.
-	arenaBytes = 64 << 10
 )
 
 // Record is one record read back.
@@ -56,8 +53,6 @@ type Tail struct {
 	wait    time.Duration // backoff after the last failure, 0 if it went well
 	trouble error         // the last transient failure
 	fatal   error         // what ended the Tail
-	arena   []byte
-	guess   int // records of the last batch
 }
 
 // Tail begins at offset from. It connects at the first Fetch.
@@ -153,21 +148,18 @@ func (t *Tail) fetchOnce(ctx context.Context) ([]Record, error) {
 	if err := t.identify(ctx); err != nil {
 		return nil, err
 	}
-	res, err := t.log.client.Fetch(ctx, &kafka.FetchRequest{
-		Topic: t.topic, Partition: int(t.partition), Offset: t.next,
-		MinBytes: 1, MaxBytes: int64(t.cfg.MaxBytes), MaxWait: t.cfg.MaxWait,
-	})
+	res, err := t.log.fetch(ctx, t.topic, t.partition, t.next, t.cfg)
 	if err != nil {
 		return nil, err
 	}
-	if errors.Is(res.Error, kafka.OffsetOutOfRange) {
+	if res.code == kafka.OffsetOutOfRange {
 		return nil, t.outOfRange(ctx)
 	}
-	if res.Error != nil {
-		return nil, res.Error
+	if res.code != 0 {
+		return nil, res.code
 	}
-	t.end = res.HighWatermark
-	return t.drain(res.Records)
+	t.end = res.end
+	return t.drain(res.records)
 }
 
 // identify learns which topic this is, and later that it still is.
@@ -212,73 +204,38 @@ func (t *Tail) outOfRange(ctx context.Context) error {
 	return kafka.OffsetNotAvailable
 }
 
-// drain copies the values out of the client's buffers and checks that the
-// offsets are dense. The broker may begin before the offset asked for, at the
-// start of the batch that holds it.
-func (t *Tail) drain(in kafka.RecordReader) ([]Record, error) {
+// drain takes the records out of a fetch answer, whose bytes the values keep, and checks that the offsets are dense. The
+// broker may begin before the offset asked for, at the start of the batch that holds it.
+func (t *Tail) drain(answer []byte) ([]Record, error) {
 	var out []Record
-	expect, size := t.next, 0
+	set := recordSet{rest: answer, next: t.next}
 	for {
-		r, err := in.ReadRecord()
-		if errors.Is(err, io.EOF) {
-			break
-		}
+		b, ok, err := set.nextBatch()
 		if err != nil {
 			return nil, fmt.Errorf("reading records: %w", err)
 		}
-		if r.Offset > expect {
-			closeRecord(r)
-			return nil, fmt.Errorf("%w: offset %d follows %d; the topic is compacted, transactional or damaged: "+
-				"it needs cleanup.policy=delete and only this program as its writer", ErrGap, r.Offset, expect-1)
-		}
-		if r.Offset < expect {
-			closeRecord(r)
-			continue
-		}
-		value, err := t.copyOut(r)
-		if err != nil {
-			return nil, fmt.Errorf("reading the value at %d: %w", r.Offset, err)
+		if !ok {
+			break
 		}
 		if out == nil {
-			out = make([]Record, 0, max(t.guess, 1))
+			out = make([]Record, 0, b.count+set.likely(b))
 		}
-		out = append(out, Record{Offset: r.Offset, Value: value})
-		expect++
-		size += len(value)
+		if out, err = b.appendFrom(set.next, out); err != nil {
+			return nil, err
+		}
+		set.next = b.last + 1
 	}
-	t.next, t.guess = expect, len(out)
+	if out == nil && len(set.rest) > 0 {
+		return nil, fmt.Errorf("%w: the batch at %d is not all there", errDamaged, set.next)
+	}
+	size := 0
+	for i := range out {
+		size += len(out[i].Value)
+	}
+	t.next = set.next
 	t.end = max(t.end, t.next)
 	if len(out) > 0 {
 		t.log.metrics.read(t.topic, len(out), size)
 	}
 	return out, nil
-}
-
-func (t *Tail) copyOut(r *kafka.Record) ([]byte, error) {
-	defer closeRecord(r)
-	if r.Value == nil {
-		return nil, nil
-	}
-	n := r.Value.Len()
-	if n > len(t.arena) {
-		if n > arenaBytes/4 {
-			value := make([]byte, n)
-			_, err := io.ReadFull(r.Value, value)
-			return value, err
-		}
-		t.arena = make([]byte, arenaBytes)
-	}
-	value := t.arena[:n:n]
-	t.arena = t.arena[n:]
-	_, err := io.ReadFull(r.Value, value)
-	return value, err
-}
-
-func closeRecord(r *kafka.Record) {
-	if r.Key != nil {
-		_ = r.Key.Close()
-	}
-	if r.Value != nil {
-		_ = r.Value.Close()
-	}
 }
