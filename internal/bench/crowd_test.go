@@ -181,17 +181,19 @@ func (c *crowd) saw(o wire.Outcome, now int64) {
 
 // figures are what one turn measured.
 type figures struct {
-	rate       float64 // decided/s
-	p50, p99   time.Duration
-	cpu        spent
-	decided    int64
-	held       int64
-	whole      time.Duration
-	per, perBr float64 // µs of processor time a decided command costs us and the brokers
+	rate                         float64 // decided/s
+	p50, p99                     time.Duration
+	cpu                          spent
+	decided                      int64
+	held                         int64
+	whole                        time.Duration
+	per, perBr                   float64 // µs of processor time a decided command costs us and the brokers
+	commandsACall, outcomesACall float64
 }
 
 func (f figures) String() string {
-	return fmt.Sprintf("%.0f/s, p50 %v, p99 %v, cpu %.2f+%.2f µs each", f.rate, f.p50, f.p99, f.per, f.perBr)
+	return fmt.Sprintf("%.0f/s, p50 %v, p99 %v, cpu %.2f+%.2f µs each, %.0f commands and %.0f outcomes a call",
+		f.rate, f.p50, f.p99, f.per, f.perBr, f.commandsACall, f.outcomesACall)
 }
 
 // decider reads the input and writes an outcome for each record until ctx ends.
@@ -223,6 +225,7 @@ func (k *cluster) turn(decide decider, callers int, warm, length time.Duration) 
 	f := c.measure(k, warm, length)
 	stop()
 	all.Wait()
+	f.commandsACall, f.outcomesACall = k.perCall(input), k.perCall(outcomes)
 	if err := c.failed.Load(); err != nil {
 		k.b.Fatal(*err)
 	}

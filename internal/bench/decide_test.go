@@ -77,10 +77,11 @@ func byRelay(ctx context.Context, c *cluster, input, outcomes string) error {
 	for values := range batches {
 		for len(values) > 0 {
 			n := min(len(values), eventlog.MaxBatchRecords, eventlog.MaxBatchBytes/(len(pattern)+64))
-			if _, err := c.log.AppendBatch(ctx, outcomes, 0, values[:n]); err != nil {
+			if _, err := c.log.AppendBatch(ctx, outcomes, 0, values[:n]); err == nil {
+				values = values[n:]
+			} else if ctx.Err() != nil {
 				return err
 			}
-			values = values[n:]
 		}
 	}
 	return ctx.Err()

@@ -10,7 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"fairgate/internal/embedded/testkafka"
+	"github.com/prometheus/client_golang/prometheus"
+
 	"fairgate/internal/eventlog"
 )
 
@@ -30,6 +31,7 @@ type cluster struct {
 	brokers int
 	addrs   []string
 	log     *eventlog.Log
+	metrics *prometheus.Registry
 }
 
 // startKafka runs 1 broker, or 3 with every record on all of them and acknowledged by two at least.
@@ -41,7 +43,12 @@ func startKafka(b *testing.B, brokers int) *cluster {
 		b.Cleanup(c.stop)
 	}
 	c.addrs = strings.Split(c.script("start", strconv.Itoa(brokers), c.dir), ",")
-	c.log = testkafka.Open(b, c.config())
+	c.metrics = prometheus.NewRegistry()
+	var err error
+	if c.log, err = eventlog.New(c.config(), eventlog.Deps{Metrics: c.metrics}); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(c.log.Close)
 	return c
 }
 
@@ -86,4 +93,30 @@ func (c *cluster) pids() []int {
 		list[i] = pid
 	}
 	return list
+}
+
+// perCall is how many records of a topic a produce call carried on average.
+func (c *cluster) perCall(topic string) float64 {
+	c.b.Helper()
+	families, err := c.metrics.Gather()
+	if err != nil {
+		c.b.Fatal(err)
+	}
+	var records, calls float64
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			labels := make(map[string]string)
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			switch {
+			case labels["topic"] != topic:
+			case f.GetName() == "fairgate_eventlog_records_total" && labels["way"] == "append":
+				records += m.GetCounter().GetValue()
+			case f.GetName() == "fairgate_eventlog_produce_seconds":
+				calls += float64(m.GetHistogram().GetSampleCount())
+			}
+		}
+	}
+	return records / max(calls, 1)
 }

@@ -22,7 +22,7 @@ import (
 // them.
 const (
 	// MaxBatchRecords is the most records that one produce call carries.
-	MaxBatchRecords = 2_000
+	MaxBatchRecords = 8_192
 	// MaxBatchBytes is the most bytes that one produce call carries, record
 	// framing included. It stays below Kafka's default max.message.bytes
 	// (1,048,588).
@@ -35,7 +35,7 @@ const (
 
 	// recordOverhead is what a record adds to its value, at most: lengths,
 	// deltas and counts as varints.
-	recordOverhead = 32
+	recordOverhead = 16
 )
 
 const (
