@@ -41,8 +41,8 @@ type crowd struct {
 	credits chan int // callers who may go on
 	issued  atomic.Int64
 	decided atomic.Int64
-	held    atomic.Int64 // decided as wanted
 	failed  atomic.Pointer[error]
+	ticked  chan struct{} // closed at the first tick of log time: nothing is sold before
 
 	mu       sync.Mutex
 	sampling bool
@@ -51,7 +51,7 @@ type crowd struct {
 
 func newCrowd(events *eventlog.Log, input, outcomes string, callers int) *crowd {
 	c := &crowd{events: events, input: input, outcomes: outcomes, callers: callers, origin: time.Now()}
-	c.credits = make(chan int, callers+1)
+	c.credits, c.ticked = make(chan int, callers+1), make(chan struct{})
 	return c
 }
 
@@ -85,7 +85,7 @@ func command(dst []byte, n int64) []byte {
 		subject[i] = byte('0' + d%10)
 	}
 	return wire.AppendRecord(dst, wire.Record{Object: show, Ref: id, Command: id, NotAfter: 1 << 60},
-		&wire.Hold{Subject: subject[:], UserKey: id, TicketBase: id, Lines: oneTicket})
+		&wire.Hold{Subject: subject[:], UserKey: sale.UserKey(string(subject[:])), TicketBase: id, Lines: oneTicket})
 }
 
 var oneTicket = []wire.Line{{Type: 1, Quantity: 1}}
@@ -130,6 +130,7 @@ func (c *crowd) append(ctx context.Context) {
 
 // read sees the outcomes and lets their callers go on.
 func (c *crowd) read(ctx context.Context) {
+	ticked := false
 	tail := c.events.Tail(c.outcomes, 0, 0, eventlog.TailConfig{MaxWait: 100 * time.Millisecond})
 	var last uint64
 	ready := 0
@@ -152,6 +153,10 @@ func (c *crowd) read(ctx context.Context) {
 				continue
 			}
 			last = o.Seq
+			if o.Kind == wire.KindTicked && !ticked {
+				ticked = true
+				close(c.ticked)
+			}
 			if o.Command == (wire.ID{}) {
 				continue
 			}
@@ -166,8 +171,8 @@ func (c *crowd) read(ctx context.Context) {
 
 func (c *crowd) saw(o wire.Outcome, now int64) {
 	n := int64(binary.LittleEndian.Uint64(o.Command[8:]))
-	if o.Kind == wire.KindHeld {
-		c.held.Add(1)
+	if o.Kind != wire.KindHeld {
+		c.fail(fmt.Errorf("command %d was answered by an outcome of kind %d: %x", n, o.Kind, o.Body))
 	}
 	if c.decided.Add(1)%sampled != 0 {
 		return
@@ -196,8 +201,11 @@ func (f figures) String() string {
 		f.rate, f.p50, f.p99, f.per, f.perBr, f.commandsACall, f.outcomesACall)
 }
 
-// decider reads the input and writes an outcome for each record until ctx ends.
-type decider func(ctx context.Context, c *cluster, input, outcomes string) error
+// decider reads the input and writes an outcome for each record until ctx ends. One that ticks is waited for.
+type decider struct {
+	run   func(ctx context.Context, c *cluster, input, outcomes string) error
+	ticks bool
+}
 
 // turn gives a decider topics of its own and a crowd, lets both get warm, and measures.
 func (k *cluster) turn(decide decider, callers int, warm, length time.Duration) figures {
@@ -211,13 +219,16 @@ func (k *cluster) turn(decide decider, callers int, warm, length time.Duration) 
 	}
 	var all sync.WaitGroup
 	all.Go(func() {
-		if err := decide(ctx, k, input, outcomes); err != nil && ctx.Err() == nil {
+		if err := decide.run(ctx, k, input, outcomes); err != nil && ctx.Err() == nil {
 			c.fail(err)
 		}
 	})
 	all.Go(func() { c.read(ctx) })
 	for range appenders {
 		all.Go(func() { c.append(ctx) })
+	}
+	if decide.ticks {
+		<-c.ticked
 	}
 	for n := callers; n > 0; n -= handful {
 		c.credits <- min(n, handful)
@@ -238,11 +249,11 @@ func (c *crowd) measure(k *cluster, warm, length time.Duration) (f figures) {
 	c.mu.Lock()
 	c.sampling = true
 	c.mu.Unlock()
-	before, held, at, start := cpu(k.b, pids), c.held.Load(), c.decided.Load(), time.Now()
+	before, at, start := cpu(k.b, pids), c.decided.Load(), time.Now()
 	for time.Since(start) < length && c.failed.Load() == nil {
 		time.Sleep(10 * time.Millisecond)
 	}
-	f.decided, f.held, f.whole = c.decided.Load()-at, c.held.Load()-held, time.Since(start)
+	f.decided, f.whole = c.decided.Load()-at, time.Since(start)
 	after := cpu(k.b, pids)
 	c.mu.Lock()
 	waits := c.waits

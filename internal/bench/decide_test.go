@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"time"
 
 	"fairgate/internal/engine"
@@ -11,6 +12,11 @@ import (
 	"fairgate/internal/store"
 	"fairgate/internal/wire"
 	"fairgate/processor/stock"
+)
+
+var (
+	engineDecides = decider{run: byEngine, ticks: true}
+	relayCopies   = decider{run: byRelay}
 )
 
 // byEngine decides as the processor does: the real engine and stock machine. The lease is won at once, no snapshot is
@@ -107,7 +113,11 @@ func putSeq(outcome []byte, seq uint64) { binary.LittleEndian.PutUint64(outcome[
 func outcomeOfAHold() []byte {
 	core := engine.NewCore(stock.New(stock.Limits{}), 0)
 	var out wire.Outcomes
-	for _, value := range append(opening(), command(nil, 1)) {
+	start := [][]byte{
+		wire.AppendRecord(nil, wire.Record{}, &wire.Epoch{Epoch: 1}),
+		wire.AppendRecord(nil, wire.Record{}, &wire.Tick{Epoch: 1, Now: time.Now().UnixMicro()}),
+	}
+	for _, value := range slices.Concat(start, opening(), [][]byte{command(nil, 1)}) {
 		out.Reset()
 		if err := core.Apply(core.Next(), value, &out); err != nil {
 			panic(err)
