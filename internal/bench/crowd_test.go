@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -157,7 +156,8 @@ func (c *crowd) read(ctx context.Context) {
 				ticked = true
 				close(c.ticked)
 			}
-			if o.Command == (wire.ID{}) {
+			// An append of unknown fate is sent again, and its command was answered before.
+			if o.Command == (wire.ID{}) || o.Kind == wire.KindRepeated {
 				continue
 			}
 			if ready++; ready == handful {
@@ -184,21 +184,9 @@ func (c *crowd) saw(o wire.Outcome, now int64) {
 	c.mu.Unlock()
 }
 
-// figures are what one turn measured.
-type figures struct {
-	rate                         float64 // decided/s
-	p50, p99                     time.Duration
-	cpu                          spent
-	decided                      int64
-	held                         int64
-	whole                        time.Duration
-	per, perBr                   float64 // µs of processor time a decided command costs us and the brokers
-	commandsACall, outcomesACall float64
-}
-
 func (f figures) String() string {
-	return fmt.Sprintf("%.0f/s, p50 %v, p99 %v, cpu %.2f+%.2f µs each, %.0f commands and %.0f outcomes a call",
-		f.rate, f.p50, f.p99, f.per, f.perBr, f.commandsACall, f.outcomesACall)
+	return fmt.Sprintf("%.0f/s, p50 %.0f ms, p99 %.0f ms, cpu %.2f + %.2f µs each, %.0f commands and %.0f outcomes a call",
+		f.rate, f.wait(50), f.wait(99), f.ours, f.brokers, f.calls[0], f.calls[1])
 }
 
 // decider reads the input and writes an outcome for each record until ctx ends. One that ticks is waited for.
@@ -228,7 +216,11 @@ func (k *cluster) turn(decide decider, callers int, warm, length time.Duration) 
 		all.Go(func() { c.append(ctx) })
 	}
 	if decide.ticks {
-		<-c.ticked
+		select {
+		case <-c.ticked:
+		case <-time.After(bringUp):
+			k.b.Error("the engine does not tick")
+		}
 	}
 	for n := callers; n > 0; n -= handful {
 		c.credits <- min(n, handful)
@@ -236,7 +228,7 @@ func (k *cluster) turn(decide decider, callers int, warm, length time.Duration) 
 	f := c.measure(k, warm, length)
 	stop()
 	all.Wait()
-	f.commandsACall, f.outcomesACall = k.perCall(input), k.perCall(outcomes)
+	f.calls = [2]float64{k.perCall(input), k.perCall(outcomes)}
 	if err := c.failed.Load(); err != nil {
 		k.b.Fatal(*err)
 	}
@@ -253,18 +245,13 @@ func (c *crowd) measure(k *cluster, warm, length time.Duration) (f figures) {
 	for time.Since(start) < length && c.failed.Load() == nil {
 		time.Sleep(10 * time.Millisecond)
 	}
-	f.decided, f.whole = c.decided.Load()-at, time.Since(start)
+	f.decided, f.took = c.decided.Load()-at, time.Since(start)
 	after := cpu(k.b, pids)
 	c.mu.Lock()
-	waits := c.waits
+	f.waits = c.waits
 	c.sampling = false
 	c.mu.Unlock()
-	f.cpu = spent{after.ours - before.ours, after.brokers - before.brokers}
-	f.rate = float64(f.decided) / f.whole.Seconds()
-	f.per, f.perBr = per(f.cpu.ours, f.decided), per(f.cpu.brokers, f.decided)
-	slices.Sort(waits)
-	if n := len(waits); n > 0 {
-		f.p50, f.p99 = waits[n/2], waits[n*99/100]
-	}
+	f.spent = spent{after.ours - before.ours, after.brokers - before.brokers}
+	f.conclude()
 	return f
 }
