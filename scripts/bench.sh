@@ -16,6 +16,9 @@ wanted=$(grep -rlE '"(bench|ratio):' --include='*_test.go' . | xargs -r awk -v o
 	}' | sort -u)
 [ -n "$wanted" ] || { echo "no benchmark's name begins with \"$only\"" >&2; exit 1; }
 
+# What runs against Apache Kafka starts it by itself.
+if grep -q internal/bench <<<"$wanted"; then scripts/setup.sh demo kafka; fi
+
 # One package after the other: two at once would measure each other.
 for package in $(cut -d' ' -f1 <<<"$wanted" | uniq); do
 	names=$(awk -v p="$package" '$1 == p { print $2 }' <<<"$wanted" | paste -sd'|')

@@ -14,36 +14,47 @@ type backlog struct {
 	chunks []chunk // ascending; the first may be partly trimmed
 	bytes  int     // of all chunks, trimmed parts included
 	seen   uint64  // sequence number of the last outcome read back
+
+	// Of the newest chunk: its records, outcomes and bytes.
+	records, outcomes, size int
 }
 
 // chunk is the outcomes of one batch of records.
 type chunk struct {
-	first  uint64 // sequence number of values[0]
-	values [][]byte
-	bytes  int
+	first uint64 // sequence number of the first
+	out   *wire.Outcomes
+}
+
+func (c *chunk) end() uint64 { return c.first + uint64(c.out.Len()) }
+
+// room returns what the outcomes of a batch of records are collected in: with room for as many as those of the batch before
+// took, within what one produce call carries, so that it seldom has to grow.
+func (b *backlog) room(records int) *wire.Outcomes {
+	out := new(wire.Outcomes)
+	if b.records > 0 {
+		n, size := b.outcomes*records/b.records, b.size*records/b.records
+		out.Grow(min(n+1, eventlog.MaxBatchRecords), min(size+size/8, eventlog.MaxBatchBytes))
+	}
+	return out
 }
 
 // add takes the outcomes that a batch of records gave; out is not used again by its caller.
-func (b *backlog) add(out *wire.Outcomes) {
+func (b *backlog) add(records int, out *wire.Outcomes) {
 	n := out.Len()
 	if n == 0 {
 		return
 	}
-	c := chunk{first: out.Seq - uint64(n) + 1, values: make([][]byte, n)}
-	for i := range c.values {
-		c.values[i] = out.At(i)
-		c.bytes += len(c.values[i])
-	}
-	b.chunks = append(b.chunks, c)
-	b.bytes += c.bytes
+	b.records, b.outcomes, b.size = records, n, out.Size()
+	b.chunks = append(b.chunks, chunk{first: out.Seq - uint64(n) + 1, out: out})
+	b.bytes += out.Size()
 }
 
 // find returns the outcome with a number, or nil.
 func (b *backlog) find(seq uint64) []byte {
 	for i := range b.chunks {
 		c := &b.chunks[i]
-		if seq >= c.first && seq < c.first+uint64(len(c.values)) {
-			return c.values[seq-c.first]
+		if seq >= c.first && seq < c.end() {
+			return c.out.At(int(seq - c.first))
 		}
 	}
 	return nil
@@ -56,8 +67,8 @@ func (b *backlog) readBack(seq uint64, value []byte) error {
 			"damaged state: compare code versions, and discard the newest snapshots if they are at fault", ErrDiverged, seq, value, own)
 	}
 	b.seen = seq
-	for len(b.chunks) > 0 && b.chunks[0].first+uint64(len(b.chunks[0].values)) <= seq+1 {
-		b.bytes -= b.chunks[0].bytes
+	for len(b.chunks) > 0 && b.chunks[0].end() <= seq+1 {
+		b.bytes -= b.chunks[0].out.Size()
 		b.chunks[0] = chunk{}
 		b.chunks = b.chunks[1:]
 	}
@@ -66,14 +77,15 @@ func (b *backlog) readBack(seq uint64, value []byte) error {
 
 // batch returns the outcomes from a number on, as many as one produce call may carry.
 func (b *backlog) batch(from uint64) [][]byte {
-	var batch [][]byte
-	size := 0
+	last := len(b.chunks) - 1
+	if last < 0 || from >= b.chunks[last].end() {
+		return nil
+	}
+	batch, size := make([][]byte, 0, min(b.chunks[last].end()-from, eventlog.MaxBatchRecords)), 0
 	for i := range b.chunks {
 		c := &b.chunks[i]
-		if from >= c.first+uint64(len(c.values)) {
-			continue
-		}
-		for _, v := range c.values[from-c.first:] {
+		for from < c.end() {
+			v := c.out.At(int(from - c.first))
 			size += len(v) + recordOverhead
 			if len(batch) == eventlog.MaxBatchRecords || size > eventlog.MaxBatchBytes {
 				return batch
@@ -85,5 +97,5 @@ func (b *backlog) batch(from uint64) [][]byte {
 	return batch
 }
 
-// recordOverhead is more than what a record adds to its value in a produce call.
-const recordOverhead = 32
+// recordOverhead is at least what a record adds to its value in a produce call.
+const recordOverhead = 16

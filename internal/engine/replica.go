@@ -146,7 +146,7 @@ func (r *Replica) CaughtUp() bool {
 // end of the log.
 func (r *Replica) Records(records []eventlog.Record, end bool, started int64) error {
 	if len(records) > 0 {
-		out := new(wire.Outcomes)
+		out := r.backlog.room(len(records))
 		for _, rec := range records {
 			ticked := r.core.TickAt()
 			if err := r.core.Apply(rec.Offset, rec.Value, out); err != nil {
@@ -154,7 +154,7 @@ func (r *Replica) Records(records []eventlog.Record, end bool, started int64) er
 			}
 			r.judge(r.core.TickAt() != ticked)
 		}
-		r.backlog.add(out)
+		r.backlog.add(len(records), out)
 	}
 	r.inputEnd = end
 	if end && r.tick.unknown && started >= r.tick.since {

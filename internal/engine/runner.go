@@ -25,6 +25,8 @@ const (
 	eventsAhead = 64
 	// fetchWait is how long the broker may hold a fetch that has nothing to answer.
 	fetchWait = 100 * time.Millisecond
+	// gatherOwn is how many bytes of its own outcomes a leader reads back at once, if there are so many within fetchWait.
+	gatherOwn = 512 << 10
 	// leaseCall bounds one renewal or release.
 	leaseCall = time.Second
 )
@@ -158,12 +160,12 @@ func (r *Runner) Run(ctx context.Context) error {
 	input, back := make(chan fetched, fetchesAhead), make(chan fetched, fetchesAhead)
 	events := r.deps.Events
 	r.tasks.Go(func() {
-		r.fetch(events.Tail(r.cfg.Input, r.cfg.Partition, core.Next(), eventlog.TailConfig{MaxWait: fetchWait, TopicID: topic}), input)
+		r.fetch(events.Tail(r.cfg.Input, r.cfg.Partition, core.Next(), eventlog.TailConfig{MaxWait: fetchWait, TopicID: topic}), input, nil)
 	})
 	// Every outcome number is in the topic at least once and none is left out, so number n+1 lies at offset n or later.
 	from := int64(core.Seq())
 	r.tasks.Go(func() {
-		r.fetch(events.Tail(r.cfg.Outcomes, r.cfg.Partition, from, eventlog.TailConfig{MaxWait: fetchWait}), back)
+		r.fetch(events.Tail(r.cfg.Outcomes, r.cfg.Partition, from, eventlog.TailConfig{MaxWait: fetchWait}), back, r.gather)
 	})
 	r.tasks.Go(func() { r.keepSnapshots(topic) })
 	err = r.loop(ctx, input, back)
@@ -295,9 +297,21 @@ func (r *Runner) post(event func() error) {
 	}
 }
 
-// fetch reads a topic for the loop until the loop has ended.
-func (r *Runner) fetch(tail *eventlog.Tail, into chan<- fetched) {
+// gather is how many bytes of outcomes to wait for. A leader emitted them itself and is in no hurry to compare them; each
+// fetch less leaves the brokers more for everybody else.
+func (r *Runner) gather() int {
+	if r.Leading() {
+		return gatherOwn
+	}
+	return 1
+}
+
+// fetch reads a topic for the loop until the loop has ended. It waits for as many bytes as gather says, if not nil.
+func (r *Runner) fetch(tail *eventlog.Tail, into chan<- fetched, gather func() int) {
 	for {
+		if gather != nil {
+			tail.Gather(gather())
+		}
 		started := r.mono()
 		records, err := tail.Fetch(r.work)
 		if err != nil {

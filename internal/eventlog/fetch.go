@@ -29,16 +29,6 @@ type fetchRequest struct {
 	version int16
 }
 
-func newFetch(client, topic string, partition int32, offset int64, cfg TailConfig) *fetchRequest {
-	return &fetchRequest{client: client, Request: &fetchapi.Request{
-		ReplicaID: -1, MaxWaitTime: int32(cfg.MaxWait.Milliseconds()), MinBytes: 1, MaxBytes: int32(cfg.MaxBytes),
-		SessionID: 0, SessionEpoch: -1, // no session: every request says all
-		Topics: []fetchapi.RequestTopic{{Topic: topic, Partitions: []fetchapi.RequestPartition{{
-			Partition: partition, CurrentLeaderEpoch: -1, FetchOffset: offset, LogStartOffset: -1, PartitionMaxBytes: int32(cfg.MaxBytes),
-		}}}},
-	}}
-}
-
 // Required implements protocol.RawExchanger; versions are what both sides of the connection know.
 func (r *fetchRequest) Required(versions map[protocol.ApiKey]int16) bool {
 	r.version = versions[protocol.Fetch]
@@ -147,8 +137,8 @@ func (a *answer) int64() int64 {
 }
 
 // fetch makes one call.
-func (l *Log) fetch(ctx context.Context, topic string, partition int32, offset int64, cfg TailConfig) (*fetchResponse, error) {
-	res, err := l.transport.RoundTrip(ctx, l.client.Addr, newFetch(l.cfg.ClientID, topic, partition, offset, cfg))
+func (l *Log) fetch(ctx context.Context, req *fetchRequest) (*fetchResponse, error) {
+	res, err := l.transport.RoundTrip(ctx, l.client.Addr, req)
 	if err != nil {
 		return nil, err
 	}

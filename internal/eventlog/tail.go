@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	fetchapi "github.com/segmentio/kafka-go/protocol/fetch"
 )
 
 const (
@@ -52,6 +53,7 @@ type Tail struct {
 	checked time.Time
 	wait    time.Duration // backoff after the last failure, 0 if it went well
 	trouble error         // the last transient failure
+	gather  int           // least bytes that an answer should have
 	fatal   error         // what ended the Tail
 }
 
@@ -63,11 +65,15 @@ func (l *Log) Tail(topic string, partition int32, from int64, cfg TailConfig) *T
 	if cfg.MaxBytes <= 0 {
 		cfg.MaxBytes = defaultMaxBytes
 	}
-	return &Tail{log: l, topic: topic, partition: partition, cfg: cfg, next: from, end: -1}
+	return &Tail{log: l, topic: topic, partition: partition, cfg: cfg, next: from, end: -1, gather: 1}
 }
 
 // Next is the offset that the next record must have.
 func (t *Tail) Next() int64 { return t.next }
+
+// Gather lets the broker wait until it has that many bytes to answer, for MaxWait at most; 1 at first. It is for readers
+// who would rather be asked seldom than told soon.
+func (t *Tail) Gather(bytes int) { t.gather = min(max(bytes, 1), t.cfg.MaxBytes) }
 
 // End is the offset after the last record that the broker had when it last
 // answered, -1 before it has. Next() == End() means caught up.
@@ -148,7 +154,7 @@ func (t *Tail) fetchOnce(ctx context.Context) ([]Record, error) {
 	if err := t.identify(ctx); err != nil {
 		return nil, err
 	}
-	res, err := t.log.fetch(ctx, t.topic, t.partition, t.next, t.cfg)
+	res, err := t.log.fetch(ctx, t.request())
 	if err != nil {
 		return nil, err
 	}
@@ -160,6 +166,17 @@ func (t *Tail) fetchOnce(ctx context.Context) ([]Record, error) {
 	}
 	t.end = res.end
 	return t.drain(res.records)
+}
+
+func (t *Tail) request() *fetchRequest {
+	most := int32(t.cfg.MaxBytes)
+	return &fetchRequest{client: t.log.cfg.ClientID, Request: &fetchapi.Request{
+		ReplicaID: -1, MaxWaitTime: int32(t.cfg.MaxWait.Milliseconds()), MinBytes: int32(t.gather), MaxBytes: most,
+		SessionID: 0, SessionEpoch: -1, // no session: every request says all
+		Topics: []fetchapi.RequestTopic{{Topic: t.topic, Partitions: []fetchapi.RequestPartition{{
+			Partition: t.partition, CurrentLeaderEpoch: -1, FetchOffset: t.next, LogStartOffset: -1, PartitionMaxBytes: most,
+		}}}},
+	}}
 }
 
 // identify learns which topic this is, and later that it still is.

@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -115,6 +116,14 @@ type Outcomes struct {
 
 // Reset forgets the collected bytes (their memory is reused) and keeps the numbering.
 func (o *Outcomes) Reset() { o.buf, o.ends = o.buf[:0], o.ends[:0] }
+
+// Grow makes room for n more outcomes of size bytes together.
+func (o *Outcomes) Grow(n, size int) {
+	o.ends, o.buf = slices.Grow(o.ends, n), slices.Grow(o.buf, size)
+}
+
+// Size is how many bytes are collected.
+func (o *Outcomes) Size() int { return len(o.buf) }
 
 // Len is how many outcomes are collected.
 func (o *Outcomes) Len() int { return len(o.ends) }
