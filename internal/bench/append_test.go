@@ -82,6 +82,7 @@ func (k *cluster) appendAll(callers int) (f figures) {
 	all.Wait()
 	f.spent = spent{after.ours - before.ours, after.brokers - before.brokers}
 	f.calls = [2]float64{k.perCall(topic), 0}
+	k.drop(topic)
 	f.conclude()
 	return f
 }

@@ -229,6 +229,7 @@ func (k *cluster) turn(decide decider, callers int, warm, length time.Duration) 
 	stop()
 	all.Wait()
 	f.calls = [2]float64{k.perCall(input), k.perCall(outcomes)}
+	k.drop(input, outcomes)
 	if err := c.failed.Load(); err != nil {
 		k.b.Fatal(*err)
 	}

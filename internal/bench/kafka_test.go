@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/segmentio/kafka-go"
 
 	"fairgate/internal/eventlog"
 )
@@ -119,4 +120,16 @@ func (c *cluster) perCall(topic string) float64 {
 		}
 	}
 	return records / max(calls, 1)
+}
+
+// drop deletes topics: a few seconds of load are gigabytes.
+func (c *cluster) drop(topics ...string) {
+	c.b.Helper()
+	client := &kafka.Client{Addr: kafka.TCP(c.addrs...), Transport: &kafka.Transport{}}
+	defer client.Transport.(*kafka.Transport).CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(context.Background(), bringUp)
+	defer cancel()
+	if _, err := client.DeleteTopics(ctx, &kafka.DeleteTopicsRequest{Topics: topics}); err != nil {
+		c.b.Errorf("deleting topics: %v", err)
+	}
 }

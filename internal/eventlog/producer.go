@@ -20,6 +20,7 @@ type Producer struct {
 	lanes  map[int32]*lane
 	closed bool
 	pool   sync.Pool // of *entry, for Append
+	asyncs sync.Pool // of *entry, for AppendAsync
 }
 
 // Producer returns the producer of topic, the same for every call. It is
@@ -32,6 +33,7 @@ func (l *Log) Producer(topic string) *Producer {
 	}
 	p := &Producer{log: l, topic: topic, lanes: make(map[int32]*lane), closed: l.closed}
 	p.pool.New = func() any { return &entry{reply: make(chan result, 1)} }
+	p.asyncs.New = func() any { return &entry{home: &p.asyncs} }
 	l.producers[topic] = p
 	return p
 }
@@ -71,9 +73,11 @@ func (p *Producer) Append(ctx context.Context, partition int32, value []byte, no
 // is called exactly once, from the goroutine that serves the partition, and
 // must not block.
 func (p *Producer) AppendAsync(partition int32, value []byte, notAfter time.Time, done func(offset int64, err error)) error {
-	e := &entry{done: done}
+	e := p.asyncs.Get().(*entry)
 	e.reset(value, notAfter)
+	e.done = done
 	if _, err := p.enqueue(partition, e); err != nil {
+		e.recycle()
 		return p.wrap(partition, err)
 	}
 	return nil
@@ -171,6 +175,7 @@ type entry struct {
 	doubt    bool // some try may have landed; the lane's alone
 	reply    chan result
 	done     func(int64, error)
+	home     *sync.Pool // where it goes once done was called
 }
 
 func (e *entry) reset(value []byte, notAfter time.Time) {
@@ -178,12 +183,19 @@ func (e *entry) reset(value []byte, notAfter time.Time) {
 	e.state.Store(waiting)
 }
 
+// finish tells the caller. The entry is not the lane's any more.
 func (e *entry) finish(offset int64, err error) {
-	if e.done != nil {
-		e.done(offset, err)
+	if done := e.done; done != nil {
+		e.recycle()
+		done(offset, err)
 		return
 	}
 	e.reply <- result{offset, err}
+}
+
+func (e *entry) recycle() {
+	e.value, e.done = nil, nil
+	e.home.Put(e)
 }
 
 // abandon answers a caller that stops waiting. The entry is left to its lane
