@@ -33,5 +33,5 @@ done | awk -v only="$only" '
 		}
 		fflush()
 	}
-	/^(FAIL|---|panic:)/ { print > "/dev/stderr"; bad = 1 }
+	/^(FAIL|--- FAIL|panic:)/ { print > "/dev/stderr"; bad = 1 }
 	END { exit bad }'

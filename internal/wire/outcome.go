@@ -122,6 +122,9 @@ func (o *Outcomes) Grow(n, size int) {
 	o.ends, o.buf = slices.Grow(o.ends, n), slices.Grow(o.buf, size)
 }
 
+// Room is how many bytes fit without growing.
+func (o *Outcomes) Room() int { return cap(o.buf) }
+
 // Size is how many bytes are collected.
 func (o *Outcomes) Size() int { return len(o.buf) }
 
