@@ -39,10 +39,10 @@ type alone struct{}
 func (alone) Contend(context.Context, string, wire.ID, string) (engine.Lease, error) {
 	return alone{}, nil
 }
-func (alone) Epoch() uint64                       { return 1 }
-func (alone) Renew(context.Context, uint64) error { return nil }
-func (alone) Release(context.Context) error       { return nil }
-func (alone) Abandon()                            {}
+func (alone) Epoch() uint64                          { return 1 }
+func (alone) Renew(context.Context, uint64) error    { return nil }
+func (alone) Release(context.Context, wire.ID) error { return nil }
+func (alone) Abandon()                               {}
 
 func (alone) SaveSnapshot(context.Context, store.Snapshot, []byte) (store.Snapshot, error) {
 	return store.Snapshot{}, errors.New("nobody keeps snapshots here")
