@@ -27,7 +27,7 @@ import (
 // Machine is a deterministic state machine. Only what it is given may decide what it does: no clock, no randomness, no
 // I/O, no iteration over maps, no floating point.
 type Machine interface {
-	// Code is the version of the machine's behaviour and of its snapshot's layout.
+	// Code is the version of the machine's behaviour and of its snapshot's layout; it only grows.
 	Code() uint32
 	// Apply applies one record of kind 16 or above and adds at least one outcome; the first answers the command. It
 	// must understand any bytes: what makes no sense is rejected by an outcome.
@@ -73,6 +73,9 @@ type Leases interface {
 
 // Snapshots keeps states. See package store for the promises.
 type Snapshots interface {
+	// SnapshotTurn keeps other replicas from taking a snapshot of the same name until done is called; ok is false when one
+	// of them is at it.
+	SnapshotTurn(ctx context.Context, name string) (done func(), ok bool, err error)
 	SaveSnapshot(ctx context.Context, s store.Snapshot, data []byte) (store.Snapshot, error)
 	CountSnapshot(ctx context.Context, id int64) error
 	Snapshots(ctx context.Context, name string) ([]store.Snapshot, error)

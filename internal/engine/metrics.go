@@ -10,7 +10,7 @@ type metrics struct {
 	role, epoch, offset, seq, backlog, bound, outage prometheus.Gauge
 	lag, logTime                                     prometheus.Gauge
 	records, outcomes, resent, terms                 prometheus.Counter
-	snapshots, snapshotFailures                      prometheus.Counter
+	snapshots, snapshotFailures, snapshotsUnfit      prometheus.Counter
 	apply                                            prometheus.Histogram
 }
 
@@ -43,6 +43,7 @@ func newMetrics(reg prometheus.Registerer, topic string, partition int32) *metri
 		terms:            counter("terms_total", "Terms this replica began to lead."),
 		snapshots:        counter("snapshots_total", "Snapshots this replica took that count."),
 		snapshotFailures: counter("snapshot_failures_total", "Snapshots that failed."),
+		snapshotsUnfit:   counter("snapshots_unfit_total", "Snapshots that did not fit at start: damaged, or of other code."),
 	}
 	m.apply = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "fairgate_engine_apply_seconds", Help: "Time to apply one batch of records.", ConstLabels: labels,

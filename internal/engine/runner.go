@@ -66,6 +66,7 @@ type Runner struct {
 	batch      int   // number of the batch in flight
 	end        int64 // offset after the last record known of the input
 	crash      chan struct{}
+	unfit      []error // why snapshots did not fit
 }
 
 // fetched is what a fetch brought.
@@ -174,7 +175,7 @@ func (r *Runner) Run(ctx context.Context) error {
 	r.tasks.Wait()
 	r.hearLast()
 	if err != nil {
-		return fmt.Errorf("engine %s: %w", r.cfg.Name, err)
+		return fmt.Errorf("engine %s: %w", r.cfg.Name, r.explained(err))
 	}
 	return nil
 }

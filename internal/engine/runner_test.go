@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"fairgate/internal/conf"
+	"fairgate/internal/embedded"
 	"fairgate/internal/embedded/testkafka"
 	"fairgate/internal/embedded/testpg"
 	"fairgate/internal/eventlog"
@@ -308,8 +310,8 @@ func TestRunner_LosingPostgresChangesNoLeader(t *testing.T) {
 	w := newWorld(t)
 	a := w.start(nil)
 	w.until("the first leads", a.Leading)
-	b := w.start(nil)
-	w.until("the second has caught up", func() bool { return b.Ready(t.Context()) == nil })
+	b, c := w.start(nil), w.start(nil)
+	w.untilFollowing(b, c)
 	for range 3 {
 		// Candidates go first: one that is still connected when the leader's session ends would see a leader that died.
 		_, err := w.db.Write.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM (SELECT a.pid FROM pg_stat_activity a
@@ -323,8 +325,57 @@ func TestRunner_LosingPostgresChangesNoLeader(t *testing.T) {
 	}
 	w.send(0, 50)
 	w.replayed(w.answered(50))
-	if !a.Leading() || b.Leading() {
+	if clock := a.replica.core.Clock(); !a.Leading() || b.Leading() || c.Leading() || clock.Epoch != 1 {
+		t.Fatalf("the leader changed, epoch %d", clock.Epoch)
+	}
+}
+
+func TestRunner_RestartOfPostgresChangesNoLeader(t *testing.T) {
+	testpg.Server(t) // skips where there is no PostgreSQL
+	dir, ln := filepath.Join(t.TempDir(), "pg"), ""
+	start := func() *embedded.Postgres {
+		pg, err := embedded.StartPostgres(t.Context(), embedded.PostgresConfig{Dir: dir, Addr: ln, Databases: []string{"fairgate"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pg
+	}
+	pg := start()
+	ln = pg.Addr()
+	if err := store.Migrate(t.Context(), pg.URL("fairgate")); err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	db, err := store.New(t.Context(), store.Config{Write: conf.Secret(pg.URL("fairgate"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	w.db = db
+	t.Cleanup(func() { _ = pg.Stop() }) // after the players
+	a := w.start(nil)
+	w.until("the first leads", a.Leading)
+	b, c := w.start(nil), w.start(nil)
+	w.untilFollowing(b, c)
+	_ = pg.Stop()
+	w.send(0, 50) // while it is away for longer than a lease lasts
+	time.Sleep(2 * w.cfg.Tuning.LeaseTTL)
+	w.replayed(w.answered(50))
+	pg = start()
+	w.untilFollowing(b, c)
+	time.Sleep(3 * w.cfg.Tuning.LeaseTTL)
+	if !a.Leading() || b.Leading() || c.Leading() {
 		t.Fatal("the leader changed")
+	}
+	w.send(50, 50)
+	terms := 0
+	for _, o := range w.answered(100) {
+		if o.Kind == wire.KindEpochStarted {
+			terms++
+		}
+	}
+	if terms != 1 {
+		t.Fatalf("%d terms began", terms)
 	}
 }
 

@@ -1,8 +1,8 @@
 package engine
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,7 +27,7 @@ func (r *Runner) boot(ctx context.Context) (*Core, [16]byte, error) {
 	}
 	for {
 		core, err := r.restore(ctx, topic)
-		if err == nil || errors.Is(err, eventlog.ErrRecreated) {
+		if err == nil || errors.Is(err, eventlog.ErrRecreated) || errors.Is(err, ErrCode) {
 			return core, topic, err
 		}
 		r.log.Warn("reading snapshots failed, trying again", slog.Any("error", err))
@@ -42,6 +42,8 @@ func (r *Runner) restore(ctx context.Context, topic [16]byte) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
+	var newer *store.Snapshot
+	r.unfit = nil
 	for _, s := range list {
 		if s.TopicID != topic {
 			return nil, fmt.Errorf("%w: snapshot %d is of topic %s with id %x, which has id %x now: restore the topic's data, or "+
@@ -56,7 +58,18 @@ func (r *Runner) restore(ctx context.Context, topic [16]byte) (*Core, error) {
 		if !errors.Is(err, errUnfit) {
 			return nil, err
 		}
+		r.metrics.snapshotsUnfit.Inc()
 		r.log.Warn("snapshot does not fit, trying the one before", slog.Int64("snapshot", s.ID), slog.Any("error", err))
+		r.unfit = append(r.unfit, fmt.Errorf("snapshot %d: %w", s.ID, err))
+		if s.Code > r.deps.Machine().Code() {
+			newer = &s
+		}
+	}
+	if newer != nil {
+		// What the log holds since may mean something to that version which it does not mean to us.
+		return nil, fmt.Errorf("%w: snapshot %d of %s is of version %d, this program knows versions up to %d: start the program that "+
+			"wrote it, or a newer one; if it shall never run again, delete its snapshots, and everything is derived from the log",
+			ErrCode, newer.ID, newer.Name, newer.Code, r.deps.Machine().Code())
 	}
 	if len(list) > 0 {
 		r.log.Warn("no snapshot fits, replaying the log from its beginning")
@@ -88,6 +101,14 @@ func (r *Runner) open(ctx context.Context, s store.Snapshot) (*Core, error) {
 	return core, nil
 }
 
+// explained says of a log that does not reach back far enough why no snapshot bridged the gap.
+func (r *Runner) explained(err error) error {
+	if !errors.Is(err, eventlog.ErrOutOfRange) || len(r.unfit) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w; these snapshots did not fit: %w", err, errors.Join(r.unfit...))
+}
+
 // keepSnapshots takes a snapshot whenever the newest one, whoever took it, is too old. A leader, whose loop has to stop
 // while the state is encoded, waits twice as long: with a standby beside it, it never does it.
 func (r *Runner) keepSnapshots(topic [16]byte) {
@@ -96,11 +117,12 @@ func (r *Runner) keepSnapshots(topic [16]byte) {
 	for pause(r.work, look) {
 		due, err := r.snapshotDue(time.Since(began))
 		if err == nil && due {
-			err = r.takeSnapshot(topic)
+			err = r.snapshotInTurn(topic, began)
 		}
 		if err != nil && r.work.Err() == nil {
 			r.metrics.snapshotFailures.Inc()
 			r.log.Warn("taking a snapshot failed", slog.Any("error", err))
+			pause(r.work, r.cfg.Tuning.SnapshotEvery) // it costs too much to be tried all the time
 		}
 	}
 }
@@ -121,23 +143,33 @@ func (r *Runner) snapshotDue(running time.Duration) (bool, error) {
 		(age >= patience*r.cfg.Tuning.SnapshotEvery || records >= int64(patience)*r.cfg.Tuning.SnapshotRecords), nil
 }
 
+// snapshotInTurn takes a snapshot unless another replica is at it, or has just been.
+func (r *Runner) snapshotInTurn(topic [16]byte, began time.Time) error {
+	done, ok, err := r.deps.Snapshots.SnapshotTurn(r.work, r.cfg.Name)
+	if err != nil || !ok {
+		return err
+	}
+	defer done()
+	due, err := r.snapshotDue(time.Since(began))
+	if err != nil || !due {
+		return err
+	}
+	return r.takeSnapshot(topic)
+}
+
 // takeSnapshot saves the state and lets it count when it has been loaded, restored and compared, and when every outcome
 // below it has been read back: after a full stop nobody could derive those again from a later state. A crash at any
 // point leaves a snapshot that does not count, or one that does.
 func (r *Runner) takeSnapshot(topic [16]byte) error {
-	s, data, err := r.encode()
+	s, err := r.save(topic)
 	if err != nil {
-		return err
-	}
-	s.Name, s.TopicID = r.cfg.Name, topic
-	if s, err = r.deps.Snapshots.SaveSnapshot(r.work, s, data); err != nil {
 		return err
 	}
 	core, err := r.open(r.work, s)
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(core.Snapshot(nil), data) {
+	if sha256.Sum256(core.Snapshot(make([]byte, 0, s.Size))) != s.Digest {
 		return fmt.Errorf("snapshot %d: %w: restored, it gives other bytes", s.ID, ErrState)
 	}
 	for wait := time.Duration(0); r.seen.Load()+1 < s.NextSeq; wait += againLast {
@@ -154,6 +186,16 @@ func (r *Runner) takeSnapshot(topic [16]byte) error {
 	r.metrics.snapshots.Inc()
 	r.log.Info("snapshot taken", slog.Int64("snapshot", s.ID), slog.Int64("offset", s.NextOffset), slog.Int64("bytes", s.Size))
 	return nil
+}
+
+// save stores the state as it is now; its bytes are not kept, so that there are never two of them in memory.
+func (r *Runner) save(topic [16]byte) (store.Snapshot, error) {
+	s, data, err := r.encode()
+	if err != nil {
+		return s, err
+	}
+	s.Name, s.TopicID = r.cfg.Name, topic
+	return r.deps.Snapshots.SaveSnapshot(r.work, s, data)
 }
 
 // encode has the loop encode the state between two records.

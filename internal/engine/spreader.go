@@ -65,7 +65,7 @@ type Spreader struct {
 	// Of Run's goroutine.
 	view   spread.View
 	said   []string // what we lead by our newest beat
-	blind  bool // Postgres did not answer last time
+	blind  bool     // Postgres did not answer last time
 	moving chan error
 	tasks  sync.WaitGroup
 }

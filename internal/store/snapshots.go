@@ -23,6 +23,8 @@ const (
 	SnapshotsKept = 3
 	// MaxSnapshot is the largest snapshot, uncompressed; a row that says more is damaged.
 	MaxSnapshot = 8 << 30
+	// snapshotClass is the first key of the advisory locks of those who take snapshots.
+	snapshotClass = 0x66677373
 )
 
 // ErrDamaged: the stored bytes are not those that were saved.
@@ -43,8 +45,27 @@ type Snapshot struct {
 	TakenAt    time.Time
 }
 
+// SnapshotTurn gives one process at a time the turn to take a snapshot of a name; ok is false when another one has it.
+// done gives it back; a crash does so too, and so does the loss of the connection, after which two may be at it without
+// harm. The connection is not one of the pool: a snapshot of every partition at once must leave some for their bytes.
+func (db *DB) SnapshotTurn(ctx context.Context, name string) (done func(), ok bool, err error) {
+	l := &Lease{url: leaseConfig(db.Write.Config().ConnConfig)}
+	l.url.RuntimeParams["application_name"] = "fairgate snapshot"
+	if err = l.connect(ctx); err == nil {
+		err = l.conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1, hashtext($2))`, snapshotClass, name).Scan(&ok)
+	}
+	if err != nil || !ok {
+		l.close()
+		if err != nil {
+			err = fmt.Errorf("asking for the turn to take snapshot %s: %w", name, err)
+		}
+		return nil, false, err
+	}
+	return l.close, true, nil
+}
+
 // SaveSnapshot stores data, in one transaction, as a snapshot that does not count yet, and returns s with its ID, Size,
-// Digest and TakenAt. A crash before CountSnapshot leaves rows that a later CountSnapshot removes.
+// Digest and TakenAt. A crash before CountSnapshot leaves rows that the next SaveSnapshot of the name removes.
 func (db *DB) SaveSnapshot(ctx context.Context, s Snapshot, data []byte) (Snapshot, error) {
 	packed, err := pack(data)
 	if err != nil {
@@ -52,6 +73,9 @@ func (db *DB) SaveSnapshot(ctx context.Context, s Snapshot, data []byte) (Snapsh
 	}
 	s.Digest, s.Size = sha256.Sum256(data), int64(len(data))
 	err = pgx.BeginFunc(ctx, db.Write, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `DELETE FROM snapshots WHERE name = $1 AND NOT counted`, s.Name); err != nil {
+			return err
+		}
 		err := tx.QueryRow(ctx, `INSERT INTO snapshots (name, topic_id, next_offset, next_seq, hash, chain, code, size, digest)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id, taken_at`,
 			s.Name, s.TopicID[:], s.NextOffset, int64(s.NextSeq), int64(s.Hash), s.Chain[:], int64(s.Code), s.Size, s.Digest[:]).
@@ -72,8 +96,7 @@ func (db *DB) SaveSnapshot(ctx context.Context, s Snapshot, data []byte) (Snapsh
 	return s, nil
 }
 
-// CountSnapshot lets a saved snapshot count, and removes those of its name beyond SnapshotsKept and those below it that
-// never came to count.
+// CountSnapshot lets a saved snapshot count, and removes those of its name beyond SnapshotsKept.
 func (db *DB) CountSnapshot(ctx context.Context, id int64) error {
 	err := pgx.BeginFunc(ctx, db.Write, func(tx pgx.Tx) error {
 		var name string
@@ -81,10 +104,9 @@ func (db *DB) CountSnapshot(ctx context.Context, id int64) error {
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `DELETE FROM snapshots s WHERE name = $1 AND (
-				counted AND id NOT IN (SELECT id FROM snapshots WHERE name = $1 AND counted
-					ORDER BY next_offset DESC, id DESC LIMIT $2)
-				OR NOT counted AND taken_at < now() - interval '1 hour')`, name, SnapshotsKept)
+		_, err = tx.Exec(ctx, `DELETE FROM snapshots WHERE name = $1 AND counted AND id NOT IN (
+				SELECT id FROM snapshots WHERE name = $1 AND counted ORDER BY next_offset DESC, id DESC LIMIT $2)`,
+			name, SnapshotsKept)
 		return err
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"fairgate/internal/wire"
 )
@@ -105,5 +106,80 @@ func TestSnapshot_DamageIsNoticed(t *testing.T) {
 		if _, err := db.LoadSnapshot(t.Context(), list[0]); !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestSnapshot_DamageOfAnyChunkIsNoticed(t *testing.T) {
+	db := open(t)
+	data := noise(2*SnapshotChunk + 100)
+	s, err := db.SaveSnapshot(t.Context(), Snapshot{Name: "orders/0"}, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var chunks int
+	if err := db.Write.QueryRow(t.Context(), `SELECT count(*) FROM snapshot_chunks`).Scan(&chunks); err != nil || chunks != 3 {
+		t.Fatal(chunks, err)
+	}
+	for name, damage := range map[string]string{
+		"bit":     `UPDATE snapshot_chunks SET data = set_byte(data, 50, get_byte(data, 50) # 4) WHERE number = $1`,
+		"cut":     `UPDATE snapshot_chunks SET data = substr(data, 1, length(data) / 2) WHERE number = $1`,
+		"missing": `DELETE FROM snapshot_chunks WHERE number = $1`,
+		"moved":   `UPDATE snapshot_chunks SET number = number + 10 * (CASE WHEN $1 = 2 THEN -1 ELSE 1 END) WHERE number = $1`,
+	} {
+		for chunk := range chunks {
+			tag, err := db.Write.Exec(t.Context(), damage, chunk)
+			if err != nil || tag.RowsAffected() != 1 {
+				t.Fatal(tag, err)
+			}
+			if _, err := db.LoadSnapshot(t.Context(), s); !errors.Is(err, ErrDamaged) {
+				t.Errorf("chunk %d, %s: %v", chunk, name, err)
+			}
+			if s, err = db.SaveSnapshot(t.Context(), s, data); err != nil { // which removes the one that never counted
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestSnapshot_OneAtATimeTakesIt(t *testing.T) {
+	db := open(t)
+	done, ok, err := db.SnapshotTurn(t.Context(), "orders/0")
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	if _, ok, err := db.SnapshotTurn(t.Context(), "orders/0"); err != nil || ok {
+		t.Fatalf("two at once: %v", err)
+	}
+	other, ok, err := db.SnapshotTurn(t.Context(), "orders/1")
+	if err != nil || !ok {
+		t.Fatalf("another name has to wait: %v", err)
+	}
+	other()
+	done()
+	for range 100 { // the server hears of the closed connection a moment later
+		if done, ok, err = db.SnapshotTurn(t.Context(), "orders/0"); err != nil || ok {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if err != nil || !ok {
+		t.Fatalf("it was given back: %t, %v", ok, err)
+	}
+	done()
+}
+
+func TestSnapshot_ThatNeverCountedIsRemovedByTheNext(t *testing.T) {
+	db := open(t)
+	for i := range 3 {
+		if _, err := db.SaveSnapshot(t.Context(), Snapshot{Name: "orders/0", NextOffset: int64(i)}, []byte{1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := db.SaveSnapshot(t.Context(), Snapshot{Name: "orders/1"}, []byte{1}); err != nil {
+		t.Fatal(err)
+	}
+	var rows int
+	if err := db.Write.QueryRow(t.Context(), `SELECT count(*) FROM snapshots`).Scan(&rows); err != nil || rows != 2 {
+		t.Fatal(rows, err)
 	}
 }
