@@ -55,6 +55,9 @@ type service struct {
 		Condition string `yaml:"condition"`
 	} `yaml:"depends_on"`
 	Healthcheck any `yaml:"healthcheck"`
+	Deploy      struct {
+		Replicas int `yaml:"replicas"`
+	} `yaml:"deploy"`
 }
 
 type composition struct {
@@ -97,6 +100,16 @@ func TestCompose_HasEveryRoleAndEngine(t *testing.T) {
 		if _, ok := c.Services[engine]; !ok {
 			t.Errorf("%s: expected a service", engine)
 		}
+	}
+}
+
+func TestCompose_ProcessorsAreASetThatCanSpreadAndTakeOver(t *testing.T) {
+	p := compose(t).Services["processor"]
+	if p.Deploy.Replicas < 2 {
+		t.Errorf("%d processors: nobody would take over", p.Deploy.Replicas)
+	}
+	if len(p.Ports) > 0 {
+		t.Errorf("replicas cannot share the ports %v", p.Ports)
 	}
 }
 

@@ -38,6 +38,7 @@ var floor = map[string][]string{
 var pure = []string{
 	"fairgate/waitingroom/token", "fairgate/waitingroom/queue", "fairgate/waitingroom/outflow",
 	"fairgate/processor/stock", "fairgate/botguard/puzzle", "fairgate/internal/sale", "fairgate/internal/wire",
+	"fairgate/internal/engine/spread",
 }
 
 // pureImports are what a pure core may import beside sale and wire.

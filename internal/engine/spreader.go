@@ -119,7 +119,7 @@ func (s *Spreader) Run(ctx context.Context) error {
 	}
 }
 
-func (s *Spreader) mono() time.Duration { return time.Since(s.began) }
+func (s *Spreader) mono() int64 { return time.Since(s.began).Microseconds() }
 
 // me is what we do now.
 func (s *Spreader) me() store.Processor {
@@ -175,7 +175,7 @@ func (s *Spreader) move(ctx context.Context) {
 		default:
 		}
 	}
-	step, ok := s.view.Next(s.id, s.mono(), s.settle)
+	step, ok := s.view.Next(s.id, s.mono(), s.settle.Microseconds())
 	if !ok || s.blind || s.moving != nil {
 		return
 	}

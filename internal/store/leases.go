@@ -22,6 +22,8 @@ const (
 	leaseWait = 100 * time.Millisecond
 	// asideFor is how long a candidate leaves the lock to whoever has a better right to it.
 	asideFor = 40 * time.Millisecond
+	// leaseVanished is how long the server waits for a word from a host before it ends its session.
+	leaseVanished = 3 * time.Second
 	// leaseClass is the first key of our advisory locks; the second is a hash of the lease's name.
 	leaseClass = 0x66676c65
 
@@ -73,13 +75,16 @@ func (db *DB) Contend(ctx context.Context, r LeaseRequest) (*Lease, error) {
 	return l, nil
 }
 
-// leaseConfig is that of a lease's session. Its commits wait for no standby of the database: nothing is lost with a row
+// leaseConfig is that of a lease's session. The server notices within seconds that the other end has vanished without a
+// word: until then it would keep the lock. Its commits wait for no standby of the database: nothing is lost with a row
 // that a failover takes back, since the log has the epochs too.
 func leaseConfig(c *pgx.ConnConfig) *pgx.ConnConfig {
 	c = c.Copy()
 	c.RuntimeParams["application_name"] = "fairgate lease"
 	c.RuntimeParams["lock_timeout"] = fmt.Sprint(leaseWait.Milliseconds())
 	c.RuntimeParams["synchronous_commit"] = "local"
+	c.RuntimeParams["tcp_keepalives_idle"], c.RuntimeParams["tcp_keepalives_interval"] = "1", "1"
+	c.RuntimeParams["tcp_user_timeout"] = fmt.Sprint(leaseVanished.Milliseconds())
 	return c
 }
 

@@ -311,3 +311,16 @@ func makeReplica(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 }
+
+func TestLease_SessionOfAVanishedHostEndsWithinSeconds(t *testing.T) {
+	db := open(t)
+	l := win(t, db, 1)
+	for name, want := range map[string]string{
+		"tcp_user_timeout": "3000", "tcp_keepalives_idle": "1", "tcp_keepalives_interval": "1", "synchronous_commit": "local",
+	} {
+		var got string
+		if err := l.conn.QueryRow(t.Context(), `SELECT current_setting($1)`, name).Scan(&got); err != nil || got != want {
+			t.Errorf("%s is %q, want %q: %v", name, got, want, err)
+		}
+	}
+}

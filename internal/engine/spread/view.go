@@ -2,22 +2,22 @@ package spread
 
 import (
 	"slices"
-	"time"
 
 	"fairgate/internal/wire"
 )
 
-// View is what one processor has seen of all members over time. Its zero value has seen nobody.
+// View is what one processor has seen of all members over time, which is in microseconds on a clock that never jumps. Its
+// zero value has seen nobody.
 type View struct {
 	members []Member
-	since   time.Duration // they lead what they lead since then
+	since   int64 // they lead what they lead since then
 	began   bool
 }
 
-// See takes what the members said last, at now on a clock that never jumps. While who is there or leads what has just
+// See takes what the members said last, at now. While who is there or leads what has just
 // changed, others may not have seen it yet: only what stood still for a while is worth a hand-over, and then everybody
 // wants the same one.
-func (v *View) See(members []Member, now time.Duration) {
+func (v *View) See(members []Member, now int64) {
 	if !v.began || !slices.EqualFunc(members, v.members, sameLeads) {
 		v.began, v.since = true, now
 	}
@@ -25,13 +25,13 @@ func (v *View) See(members []Member, now time.Duration) {
 }
 
 // Unsettle has everything stand still anew from now on: a hand-over failed.
-func (v *View) Unsettle(now time.Duration) { v.since = now }
+func (v *View) Unsettle(now int64) { v.since = now }
 
 // Members are those seen last.
 func (v *View) Members() []Member { return v.members }
 
 // Next is what me should hand over now, if anything, once all have stood still for settle.
-func (v *View) Next(me wire.ID, now, settle time.Duration) (Step, bool) {
+func (v *View) Next(me wire.ID, now, settle int64) (Step, bool) {
 	if !v.began || now-v.since < settle || !Settled(v.members) {
 		return Step{}, false
 	}

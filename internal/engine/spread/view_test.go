@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 
@@ -12,21 +11,22 @@ import (
 )
 
 const (
-	simBeat   = 500 * time.Millisecond
-	simSettle = time.Second
+	simSecond = int64(1_000_000)
+	simBeat   = simSecond / 2
+	simSettle = simSecond
 )
 
 // simProcess is one processor: what is true of it, and what it has seen.
 type simProcess struct {
 	Member
 	view View
-	next time.Duration // of its beat
+	next int64 // of its beat
 }
 
 // spreadWorld is processors that learn of each other only from the rows that each writes every now and then.
 type spreadWorld struct {
 	*rapid.T
-	now        time.Duration
+	now        int64
 	partitions []string
 	alive      []*simProcess
 	rows       []Member
@@ -42,8 +42,8 @@ func (w *spreadWorld) add() {
 	w.alive = append(w.alive, p)
 }
 
-func (w *spreadWorld) delay() time.Duration {
-	return time.Duration(1 + w.chance.Int64N(int64(simBeat)))
+func (w *spreadWorld) delay() int64 {
+	return 1 + w.chance.Int64N(simBeat)
 }
 
 func (w *spreadWorld) give(p string, from, to *simProcess) {
@@ -78,7 +78,7 @@ func (w *spreadWorld) forget(id wire.ID) {
 }
 
 // run lets time pass; it counts the hand-overs.
-func (w *spreadWorld) run(length time.Duration) {
+func (w *spreadWorld) run(length int64) {
 	for end := w.now + length; ; {
 		p := slices.MinFunc(w.alive, func(a, b *simProcess) int { return int(a.next - b.next) })
 		if p.next > end {
@@ -116,7 +116,7 @@ func (w *spreadWorld) check(atMost int) {
 		w.Fatalf("%d hand-overs, expected at most %d", w.moved, atMost)
 	}
 	w.moved = 0
-	w.run(30 * time.Second)
+	w.run(30 * simSecond)
 	if w.moved > 0 {
 		w.Fatalf("%d hand-overs after all was even", w.moved)
 	}
@@ -137,7 +137,7 @@ func TestView_ProcessorsThatSeeEachOtherLateBecomeEvenAndStaySo(t *testing.T) {
 				w.add()
 			}
 			// Each change moves at most every partition once, and one per log for the sum.
-			w.run(time.Duration(len(w.partitions)+2) * 4 * time.Second)
+			w.run(int64(len(w.partitions)+2) * 4 * simSecond)
 			w.check(len(w.partitions) + 2)
 		}
 	})
@@ -151,21 +151,21 @@ func TestView_WhatHasJustChangedMovesNothing(t *testing.T) {
 		t.Fatal("who has seen nobody hands over")
 	}
 	v.See([]Member{one}, 0)
-	v.See([]Member{one, two}, time.Second)
-	for now, want := range map[time.Duration]bool{time.Second: false, 2*time.Second - 1: false, time.Second + simSettle: true} {
+	v.See([]Member{one, two}, simSecond)
+	for now, want := range map[int64]bool{simSecond: false, 2*simSecond - 1: false, simSecond + simSettle: true} {
 		if _, ok := v.Next(one.ID, now, simSettle); ok != want {
-			t.Errorf("at %s: %t", now, ok)
+			t.Errorf("at %d: %t", now, ok)
 		}
 	}
-	if _, ok := v.Next(two.ID, time.Minute, simSettle); ok {
+	if _, ok := v.Next(two.ID, 60*simSecond, simSettle); ok {
 		t.Error("somebody else's step")
 	}
-	v.See([]Member{one, two}, 10*time.Second)
-	if _, ok := v.Next(one.ID, 10*time.Second, simSettle); !ok {
+	v.See([]Member{one, two}, 10*simSecond)
+	if _, ok := v.Next(one.ID, 10*simSecond, simSettle); !ok {
 		t.Error("seeing the same again unsettles")
 	}
-	v.Unsettle(10 * time.Second)
-	if _, ok := v.Next(one.ID, 11*time.Second-1, simSettle); ok {
+	v.Unsettle(10 * simSecond)
+	if _, ok := v.Next(one.ID, 11*simSecond-1, simSettle); ok {
 		t.Error("after a failure it tries again at once")
 	}
 }
