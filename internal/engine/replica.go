@@ -107,6 +107,7 @@ type pendingTick struct {
 	out     bool
 	unknown bool // its append ended without an answer
 	since   int64
+	now     int64  // the instant it carries
 	need    uint64 // outcomes up to this one must be acknowledged before the next tick
 }
 
@@ -180,7 +181,8 @@ func (r *Replica) judge(ticked bool) {
 		r.role = Leading
 		r.tick = pendingTick{need: r.core.Seq()}
 		r.progress = true
-	case r.role == Leading && ours && ticked:
+	case r.role == Leading && ours && ticked && r.core.clock.Now >= r.tick.now:
+		// An older one that landed late says nothing of the one we wait for.
 		r.tick = pendingTick{need: r.core.Seq()}
 		r.progress, r.docsDue = true, true
 	case r.role != Standby && !ours && epoch >= r.term.Epoch:

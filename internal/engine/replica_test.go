@@ -118,6 +118,36 @@ func TestReplica_TickOfUnknownFateIsWaitedForUntilTheLogWasReadToItsEnd(t *testi
 	}
 }
 
+func TestReplica_TickThatLandsLateIsNotTakenForItsSuccessor(t *testing.T) {
+	b := newBench(t, Rules{TickEvery: 100})
+	b.now = Now{Mono: 1_000, Room: 5_000}
+	b.lead()
+	late := b.next().Append
+	b.Appended(false, false, b.now.Mono)
+	b.now = Now{Mono: 2_000, Room: 6_000}
+	if err := b.Records(nil, true, 1_500); err != nil {
+		t.Fatal(err)
+	}
+	second := b.next().Append
+	if late == nil || second == nil {
+		t.Fatal("it does not tick")
+	}
+	b.Appended(true, true, b.now.Mono)
+	b.log = append(b.log, late) // just before its successor
+	b.read()
+	b.emitNow()
+	b.now.Mono += 500
+	if b.next().Append != nil {
+		t.Fatal("it ticks before its last tick is back")
+	}
+	b.log = append(b.log, second)
+	b.read()
+	b.emitNow()
+	if b.next().Append == nil {
+		t.Fatal("it never ticks again")
+	}
+}
+
 func TestReplica_RenewsOnlyAfterASignOfLife(t *testing.T) {
 	b := newBench(t, Rules{TickEvery: 100, RenewEvery: 300})
 	b.now.Mono = 1_000

@@ -33,7 +33,6 @@ type simNode struct {
 	emit        [][]byte
 	emitFirst   uint64
 	contend     bool
-	id          wire.ID
 	tick        int // where its newest tick surely landed
 }
 
@@ -46,10 +45,15 @@ func (w *simWorld) node() *simNode {
 	}
 	rules := Rules{TickEvery: 100, RenewEvery: 300, RetryEvery: 50, BoundLimit: 10, MaxBacklog: 2_000}
 	n := &simNode{Replica: NewReplica(core, rules), tick: -1, input: int(core.Next()), back: int(core.Seq())}
-	for i := range n.id {
-		n.id[i] = byte(w.Uint32())
-	}
 	return n
+}
+
+// newID is for one contention and never used again, as the runner's: an epoch record of an earlier one is not ours.
+func (w *simWorld) newID() (id wire.ID) {
+	for i := range id {
+		id[i] = byte(w.Uint32())
+	}
+	return id
 }
 
 // once is true with a probability of one in n, while there are faults.
@@ -117,7 +121,7 @@ func (w *simWorld) turn(n *simNode) error {
 			w.holder = n
 			w.epoch++
 			n.contend = false
-			n.LeaseWon(n.id, w.epoch, w.mono)
+			n.LeaseWon(w.newID(), w.epoch, w.mono)
 		}
 	}
 	return nil

@@ -127,10 +127,8 @@ func (r *Replica) record(now Now) []byte {
 		return nil
 	}
 	r.appending, r.tickedAt = appendTick, now.Mono
-	r.tick.out = true
-	return wire.AppendRecord(nil, wire.Record{}, &wire.Tick{
-		Epoch: r.term.Epoch, Now: max(now.Room, r.core.clock.Now), Bound: now.Bound,
-	})
+	r.tick.out, r.tick.now = true, max(now.Room, r.core.clock.Now)
+	return wire.AppendRecord(nil, wire.Record{}, &wire.Tick{Epoch: r.term.Epoch, Now: r.tick.now, Bound: now.Bound})
 }
 
 // renew asks for a renewal only after a sign of life: our own tick was read back, or outcomes were acknowledged. A leader
