@@ -164,7 +164,8 @@ func TestSpreader_PartitionsAreSharedByWhoComesAndWhoStays(t *testing.T) {
 	if got := valueOf(a.metrics.moves.WithLabelValues(movedForLeaving)); got < 1 || !strings.Contains(a.logged.String(), "why=leaving") {
 		t.Errorf("%v partitions were handed over on leaving:\n%s", got, a.logged.String())
 	}
-	if moved < 3 || moved > 4 {
+	// Three are needed. On a busy machine two may hand over at the same time, or an heir come late.
+	if moved < 3 || moved > 6 {
 		t.Errorf("%v hand-overs for two who came", moved)
 	}
 	w.until("all is even by its own account", func() bool {
