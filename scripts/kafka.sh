@@ -2,13 +2,18 @@
 # Brings Apache Kafka and runs it on loopback, for tests and rehearsals.
 #
 #   scripts/kafka.sh fetch            jars into .tools/kafka, through maven
-#   scripts/kafka.sh start N DIR      N (1 or 3) brokers with their data in DIR
+#   scripts/kafka.sh start N DIR [OWNER]
+#                                     N (1 or 3) brokers with their data in DIR;
+#                                     with OWNER, a process id, they end soon
+#                                     after that process does, however it does
 #   scripts/kafka.sh addrs DIR        their addresses, host:port,host:port,…
 #   scripts/kafka.sh pid DIR I        process id of broker I (1…N)
 #   scripts/kafka.sh stop DIR         ends them; a later start finds the data
 #
 # start prints the addresses once every broker answers. Brokers that run
 # already are left alone, so start also brings back one that was killed.
+# Their ports are chosen when DIR is made, and kept: free ones, or those from
+# FAIRGATE_KAFKA_PORT on (two for each broker).
 # Needs Java 17 or newer (scripts/setup.sh kafka).
 set -euo pipefail
 
@@ -53,7 +58,7 @@ fetch() {
 		</project>
 	POM
 	mkdir -p "$libs"
-	mvn --batch-mode --quiet --file "$work/pom.xml" dependency:copy-dependencies \
+	mvn --batch-mode --quiet -Dstyle.color=never --file "$work/pom.xml" dependency:copy-dependencies \
 		-DincludeScope=runtime -DoutputDirectory="$libs" >&2 || die "maven could not bring kafka $version"
 	cat >"$tools/log4j2.properties" <<-'LOG'
 		status = error
@@ -83,6 +88,15 @@ answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 # that the kernel gives to clients.
 ports() {
 	local count=$1 base i
+	if [ -n "${FAIRGATE_KAFKA_PORT:-}" ]; then
+		for ((i = 0; i < count; i++)); do
+			if answers $((FAIRGATE_KAFKA_PORT + i)); then
+				die "port $((FAIRGATE_KAFKA_PORT + i)) is in use: set FAIRGATE_KAFKA_PORT to the first of $count free ones, or leave it out"
+			fi
+		done
+		echo "$FAIRGATE_KAFKA_PORT"
+		return
+	fi
 	for _ in $(seq 100); do
 		base=$((10000 + RANDOM % 20000))
 		for ((i = 0; i < count; i++)); do
@@ -145,9 +159,27 @@ start() {
 		echo $! >"$dir/$i/pid"
 		disown
 	done
+	[ -z "${3:-}" ] || guard "$dir" "$3"
 	for ((i = 1; i <= n; i++)); do await "$dir" "$i"; done
 	addrs "$dir"
 }
+
+# guard stops the brokers of DIR when process OWNER is gone, or has been
+# replaced by another of the same number.
+guard() {
+	local dir=$1 owner=$2 born
+	born=$(birth "$owner")
+	[ -n "$born" ] || die "there is no process $owner to own the brokers"
+	(
+		trap '' INT HUP
+		while [ "$(birth "$owner")" = "$born" ]; do sleep 1; done
+		stop "$dir"
+	) </dev/null >/dev/null 2>&1 &
+	disown
+}
+
+# birth is when process PID began, empty if there is none.
+birth() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
 
 await() {
 	local dir=$1 i=$2 port
@@ -204,9 +236,9 @@ running() {
 
 case "${1:-} $#" in
 "fetch 1") fetch ;;
-"start 3") start "$2" "$3" ;;
+"start 3" | "start 4") start "$2" "$3" "${4:-}" ;;
 "addrs 2") addrs "$2" ;;
 "pid 3") broker_pid "$2" "$3" ;;
 "stop 2") stop "$2" ;;
-*) die "usage: kafka.sh fetch | start N DIR | addrs DIR | pid DIR I | stop DIR" ;;
+*) die "usage: kafka.sh fetch | start N DIR [OWNER] | addrs DIR | pid DIR I | stop DIR" ;;
 esac

@@ -32,6 +32,7 @@ var floor = map[string][]string{
 	"verify":    {"sale", "wire", "receipt", "eventlog", "store"},
 	"crowd":     {"sale", "wire"},
 	"bench":     {}, // tests only, which may import everything
+	"chaos":     {"sale", "wire", "eventlog", "follow", "store", "embedded"}, // supports tests; only they import it
 }
 
 // pure cores: no clock, no randomness, no I/O, no goroutines, no floating point; replicas must agree to the bit.

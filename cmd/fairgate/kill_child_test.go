@@ -57,7 +57,7 @@ func newChild(t *testing.T, r rehearsal) *child {
 
 // quietAddress finds a free port below those that the kernel gives to outgoing connections: while the stack is down, no
 // fan's connection takes it.
-func quietAddress(t *testing.T) string {
+func quietAddress(t testing.TB) string {
 	t.Helper()
 	for range 100 {
 		ln, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(20000+rand.IntN(12000)))
