@@ -13,7 +13,10 @@
 # start prints the addresses once every broker answers. Brokers that run
 # already are left alone, so start also brings back one that was killed.
 # Their ports are chosen when DIR is made, and kept: free ones, or those from
-# FAIRGATE_KAFKA_PORT on (two for each broker).
+# FAIRGATE_TEST_KAFKA_PORT on (two for each broker). FAIRGATE_TEST_KAFKA_HEAP (512m) is
+# the heap of each, FAIRGATE_TEST_KAFKA_JAVA what else its java is told; with
+# "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC" a start costs half the work, and
+# much of the speed later.
 # Needs Java 17 or newer (scripts/setup.sh kafka).
 set -euo pipefail
 
@@ -21,7 +24,8 @@ version=4.3.0
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tools=$root/.tools/kafka
 libs=$tools/libs-$version
-heap=${FAIRGATE_KAFKA_HEAP:-512m}
+heap=${FAIRGATE_TEST_KAFKA_HEAP:-512m}
+read -ra options <<<"${FAIRGATE_TEST_KAFKA_JAVA:-}"
 start_seconds=90
 stop_seconds=30
 
@@ -72,7 +76,7 @@ fetch() {
 	touch "$libs/complete"
 }
 
-java_run() { java "-Xmx$heap" "-Dlog4j2.configurationFile=$tools/log4j2.properties" -cp "$libs/*" "$@"; }
+java_run() { java "-Xmx$heap" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "-Dlog4j2.configurationFile=$tools/log4j2.properties" -cp "$libs/*" "$@"; }
 
 # alive tells whether broker I of DIR runs: its pid must be a java that was
 # given this very folder's configuration.
@@ -88,13 +92,13 @@ answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 # that the kernel gives to clients.
 ports() {
 	local count=$1 base i
-	if [ -n "${FAIRGATE_KAFKA_PORT:-}" ]; then
+	if [ -n "${FAIRGATE_TEST_KAFKA_PORT:-}" ]; then
 		for ((i = 0; i < count; i++)); do
-			if answers $((FAIRGATE_KAFKA_PORT + i)); then
-				die "port $((FAIRGATE_KAFKA_PORT + i)) is in use: set FAIRGATE_KAFKA_PORT to the first of $count free ones, or leave it out"
+			if answers $((FAIRGATE_TEST_KAFKA_PORT + i)); then
+				die "port $((FAIRGATE_TEST_KAFKA_PORT + i)) is in use: set FAIRGATE_TEST_KAFKA_PORT to the first of $count free ones, or leave it out"
 			fi
 		done
-		echo "$FAIRGATE_KAFKA_PORT"
+		echo "$FAIRGATE_TEST_KAFKA_PORT"
 		return
 	fi
 	for _ in $(seq 100); do
@@ -154,7 +158,7 @@ start() {
 		alive "$dir" "$i" && continue
 		: >"$dir/$i/server.log"
 		# In a session of its own: Ctrl-C in the terminal is not for it.
-		setsid java "-Xmx$heap" "-Dlog4j2.configurationFile=$tools/log4j2.properties" -cp "$libs/*" \
+		setsid java "-Xmx$heap" "${options[@]}" "-Dlog4j2.configurationFile=$tools/log4j2.properties" -cp "$libs/*" \
 			kafka.Kafka "$dir/$i/server.properties" </dev/null >>"$dir/$i/server.log" 2>&1 &
 		echo $! >"$dir/$i/pid"
 		disown

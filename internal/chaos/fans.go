@@ -18,12 +18,13 @@ import (
 
 // How long things take that fans do; everything a fan waits for is bounded.
 const (
-	commandLife  = 10 * time.Second // of a command with a not-after, as a gateway gives it
-	answerWait   = 20 * time.Second
-	offerWait    = 12 * time.Second
-	moneyTries   = 6 // of a command without a not-after, each for answerWait
-	databaseWait = 15 * time.Second
-	latePayment  = 8 * time.Second // past the hold, within the grace
+	commandLife   = 10 * time.Second // of a command with a not-after, as a gateway gives it
+	answerWait    = 20 * time.Second
+	offerWait     = 12 * time.Second
+	moneyTries    = 6 // of a command without a not-after, each for answerWait
+	databaseWait  = 15 * time.Second
+	databaseAgain = 200 * time.Millisecond
+	latePayment   = 8 * time.Second // past the hold, within the grace
 )
 
 // FansConfig shapes the load. The zero value of all but Sale works.

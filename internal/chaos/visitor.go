@@ -130,9 +130,27 @@ func (v *visitor) pay(ctx context.Context, total int64) {
 	case n < 15:
 		v.insist(ctx, &wire.Refunded{Refund: newUUID(), Return: v.chance(50), Tickets: []uint16{uint16(v.rnd.IntN(v.tickets))}})
 	case n < 22:
-		v.insist(ctx, &wire.CaptureFailed{Attempt: attempt})
+		v.captureFails(attempt)
 	case n < 26:
 		v.insist(ctx, &wire.Revoke{Reason: wire.ReasonCancelledByShop, Return: true})
+	}
+}
+
+// captureFails does what a worker does when money cannot be taken: it tells the log, then the rows, until both know. What
+// it has begun it finishes even if the fans are sent home.
+func (v *visitor) captureFails(attempt wire.ID) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	a, ok := v.insist(ctx, &wire.CaptureFailed{Attempt: attempt})
+	for ok && a.Kind == wire.KindFrozen && ctx.Err() == nil {
+		err := v.deps.DB.Money(ctx, func(m *store.Money) error {
+			_, err := m.MoveAttempt(ctx, store.Attempt{ID: sale.UUID(attempt)}, []string{"open", "authorised", "confirmed"}, "failed")
+			return err
+		})
+		if err == nil {
+			return
+		}
+		pause(ctx, databaseAgain)
 	}
 }
 
@@ -157,7 +175,7 @@ func (v *visitor) begin(ctx context.Context, attempt sale.UUID, total int64) boo
 		if _, _, there, err := v.deps.DB.Attempt(ctx, attempt); err == nil && there {
 			return true
 		}
-		pause(ctx, 200*time.Millisecond)
+		pause(ctx, databaseAgain)
 	}
 	return false
 }
