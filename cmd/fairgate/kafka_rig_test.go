@@ -231,7 +231,7 @@ func (r *rig) startProcessors(n int) {
 	r.ready = make([]atomic.Bool, n)
 	for i := range n {
 		name := fmt.Sprintf("processor %d", i+1)
-		p, err := chaos.NewProcessor(name, r.binary, r.config, quietAddress(r.t), filepath.Join(r.dir, fmt.Sprintf("processor-%d.log", i+1)),
+		p, err := chaos.NewProcessor(name, r.binary, r.config, quietAddress(r.t), filepath.Join(r.t.ArtifactDir(), fmt.Sprintf("processor-%d.log", i+1)),
 			func(p *chaos.Processor, state *os.ProcessState) { r.ended(i, p, state) })
 		if err == nil {
 			err = p.Start()
@@ -357,4 +357,3 @@ func (r *rig) projected(ctx context.Context, partition int32) error {
 		}
 	}
 }
-

@@ -13,8 +13,9 @@ import (
 	"fairgate/internal/wire"
 )
 
-// How often each takeover is measured by a benchmark.
+// takeoversEnv is how often takeovers are measured; the defaults of the benchmarks follow.
 const (
+	takeoversEnv    = "FAIRGATE_TEST_TAKEOVERS"
 	takeoverKills   = 100
 	takeoverHangs   = 10
 	takeoverBrokers = 5
@@ -203,7 +204,7 @@ func (m *takeovers) finish(t testing.TB) {
 
 func benchmarkTakeover(b *testing.B, n int, measure func(*takeovers, context.Context, int) ([]time.Duration, error)) []time.Duration {
 	m := newTakeovers(b)
-	took, err := measure(m, b.Context(), n)
+	took, err := measure(m, b.Context(), int(numberFromEnv(b, takeoversEnv, int64(n))))
 	b.Logf("%d takeovers: %v", len(took), took)
 	if err != nil {
 		b.Fatal(err)

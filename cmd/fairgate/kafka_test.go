@@ -8,7 +8,6 @@ import (
 // Limits of the quick look at takeovers that the suite takes; the benchmarks measure.
 const (
 	defaultTakeovers = 3
-	takeoversEnv     = "FAIRGATE_TEST_TAKEOVERS"
 	slowestKill      = 3 * time.Second
 	slowestHang      = 8 * time.Second
 	slowestBroker    = 15 * time.Second

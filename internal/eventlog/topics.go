@@ -26,7 +26,16 @@ const (
 	keyMinInSync      = "min.insync.replicas"
 	keyUnclean        = "unclean.leader.election.enable"
 	keyMaxMessage     = "max.message.bytes"
+	keyCompression    = "compression.type"
 )
+
+// leastMaxMessage is the least max.message.bytes: MaxBatchBytes and what the brokers add.
+const leastMaxMessage = 1 << 20
+
+// asked are the settings that are looked at.
+func asked() []string {
+	return []string{keyRetentionMS, keyRetentionBytes, keyCleanup, keyMinInSync, keyUnclean, keyMaxMessage, keyCompression}
+}
 
 func (t Topic) validate() error {
 	switch {
@@ -123,8 +132,13 @@ func (l *Log) missing(ctx context.Context, topics []Topic) ([]Topic, error) {
 	return missing, nil
 }
 
+// uncompressed has brokers unpack what foreign producers send, and refuse what
+// is then too large: a small batch that grows without bound when it is read
+// would stop every reader. Ours never compress.
+const uncompressed = "uncompressed"
+
 // create makes the topics. A broker that does not know the switch for unclean
-// elections has none; it is then created without.
+// elections, or compression, has none; they are then created without.
 func (l *Log) create(ctx context.Context, topics []Topic) error {
 	err := l.createWith(ctx, topics, true)
 	if errors.Is(err, kafka.InvalidConfiguration) {
@@ -133,7 +147,7 @@ func (l *Log) create(ctx context.Context, topics []Topic) error {
 	return err
 }
 
-func (l *Log) createWith(ctx context.Context, topics []Topic, unclean bool) error {
+func (l *Log) createWith(ctx context.Context, topics []Topic, whole bool) error {
 	req := &kafka.CreateTopicsRequest{}
 	for _, t := range topics {
 		entries := []kafka.ConfigEntry{
@@ -142,8 +156,9 @@ func (l *Log) createWith(ctx context.Context, topics []Topic, unclean bool) erro
 			{ConfigName: keyCleanup, ConfigValue: "delete"},
 			{ConfigName: keyMinInSync, ConfigValue: strconv.Itoa(l.cfg.MinInSync)},
 		}
-		if unclean {
-			entries = append(entries, kafka.ConfigEntry{ConfigName: keyUnclean, ConfigValue: "false"})
+		if whole {
+			entries = append(entries, kafka.ConfigEntry{ConfigName: keyUnclean, ConfigValue: "false"},
+				kafka.ConfigEntry{ConfigName: keyCompression, ConfigValue: uncompressed})
 		}
 		req.Topics = append(req.Topics, kafka.TopicConfig{
 			Topic: t.Name, NumPartitions: t.Partitions, ReplicationFactor: l.cfg.Replication, ConfigEntries: entries,
@@ -155,7 +170,13 @@ func (l *Log) createWith(ctx context.Context, topics []Topic, unclean bool) erro
 	}
 	for _, t := range topics {
 		// Another process may have been quicker.
-		if err := res.Errors[t.Name]; err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
+		err := res.Errors[t.Name]
+		if errors.Is(err, kafka.InvalidReplicationFactor) {
+			// Not wrapped: brokers that are starting up will be there in a moment, so it is tried again.
+			return fmt.Errorf("topic %s needs %d brokers and fewer are up: start them, or configure kafka.replication (%v)",
+				t.Name, l.cfg.Replication, err)
+		}
+		if err != nil && !errors.Is(err, kafka.TopicAlreadyExists) {
 			return fmt.Errorf("topic %s with %d partitions and replication factor %d: %w",
 				t.Name, t.Partitions, l.cfg.Replication, err)
 		}
@@ -163,7 +184,8 @@ func (l *Log) createWith(ctx context.Context, topics []Topic, unclean bool) erro
 	return nil
 }
 
-// ready returns the topics once each partition of each has a leader.
+// ready returns the topics once each partition of each has a leader that
+// knows of it: a broker may hear that it leads after all others do.
 func (l *Log) ready(ctx context.Context, topics []Topic) (map[string]kafka.Topic, error) {
 	found, err := l.metadata(ctx, topics)
 	if err != nil {
@@ -183,7 +205,29 @@ func (l *Log) ready(ctx context.Context, topics []Topic) (map[string]kafka.Topic
 			}
 		}
 	}
-	return found, nil
+	return found, l.led(ctx, found)
+}
+
+// led asks the leader of every partition for its end.
+func (l *Log) led(ctx context.Context, topics map[string]kafka.Topic) error {
+	req := &kafka.ListOffsetsRequest{Topics: make(map[string][]kafka.OffsetRequest, len(topics))}
+	for name, t := range topics {
+		for _, p := range t.Partitions {
+			req.Topics[name] = append(req.Topics[name], kafka.LastOffsetOf(p.ID))
+		}
+	}
+	res, err := l.client.ListOffsets(ctx, req)
+	if err != nil {
+		return err
+	}
+	for name, partitions := range res.Topics {
+		for _, p := range partitions {
+			if p.Error != nil {
+				return fmt.Errorf("topic %s partition %d: %w", name, p.Partition, p.Error)
+			}
+		}
+	}
+	return nil
 }
 
 func (l *Log) settings(ctx context.Context, names []string) (map[string]map[string]string, error) {
@@ -191,7 +235,7 @@ func (l *Log) settings(ctx context.Context, names []string) (map[string]map[stri
 	for _, n := range names {
 		req.Resources = append(req.Resources, kafka.DescribeConfigRequestResource{
 			ResourceType: kafka.ResourceTypeTopic, ResourceName: n,
-			ConfigNames: []string{keyRetentionMS, keyRetentionBytes, keyCleanup, keyMinInSync, keyUnclean, keyMaxMessage},
+			ConfigNames: asked(),
 		})
 	}
 	res, err := l.client.DescribeConfigs(ctx, req)
@@ -216,38 +260,77 @@ func (l *Log) settings(ctx context.Context, names []string) (map[string]map[stri
 // retention.ms and the cleanup policy; those every broker reports.
 func (l *Log) check(want Topic, found kafka.Topic, settings map[string]string) []error {
 	var errs []error
-	bad := func(key string, is any, set string) {
-		errs = append(errs, fmt.Errorf("%w: topic %s: %s is %v: set it to %s",
-			ErrTopicMismatch, want.Name, key, is, set))
+	refuse := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%w: topic %s: %s", ErrTopicMismatch, want.Name, fmt.Sprintf(format, args...)))
 	}
 	if n := len(found.Partitions); n != want.Partitions {
-		errs = append(errs, fmt.Errorf("%w: topic %s: partitions are %d, configured are %d: configure %d, or use another topic "+
-			"(a partition is part of an event's or room's identity)", ErrTopicMismatch, want.Name, n, want.Partitions, n))
+		refuse("partitions are %d, configured are %d: configure %d, or use another topic "+
+			"(a partition is part of an event's or room's identity)", n, want.Partitions, n)
 	}
-	for _, p := range found.Partitions {
-		if len(p.Replicas) < l.cfg.Replication {
-			bad("replication factor", len(p.Replicas), strconv.Itoa(l.cfg.Replication)+" (by reassigning its partitions)")
-			break
+	replicas := fewestReplicas(found)
+	if replicas < l.cfg.Replication {
+		refuse("replication factor is %d: set it to %d (kafka-reassign-partitions.sh --bootstrap-server %s --execute, with a file "+
+			"that names %d brokers for each partition), or configure kafka.replication=%d if a broker that dies may take records with it",
+			replicas, l.cfg.Replication, l.cfg.Brokers[0], l.cfg.Replication, replicas)
+	}
+	for _, s := range l.demands(want, replicas) {
+		is, reported := settings[s.key]
+		if !reported && s.defaultIsSafe || s.fits(is) {
+			continue
 		}
-	}
-	for _, exact := range [][2]string{{keyRetentionMS, want.retention()}, {keyCleanup, "delete"}} {
-		if is := settings[exact[0]]; is != exact[1] {
-			bad(exact[0], is, exact[1])
-		}
-	}
-	if is, ok := settings[keyRetentionBytes]; ok && is != "-1" {
-		bad(keyRetentionBytes, is, "-1")
-	}
-	if is, ok := settings[keyUnclean]; ok && is != "false" {
-		bad(keyUnclean, is, "false")
-	}
-	if is, ok := settings[keyMinInSync]; ok && atoi(is) < l.cfg.MinInSync {
-		bad(keyMinInSync, is, strconv.Itoa(l.cfg.MinInSync))
-	}
-	if is, ok := settings[keyMaxMessage]; ok && atoi(is) < 1<<20 {
-		bad(keyMaxMessage, is, strconv.Itoa(1<<20)+" or more")
+		refuse("%s is %s: set it to %s (kafka-configs.sh --bootstrap-server %s --alter --entity-type topics --entity-name %s "+
+			"--add-config %s=%s)%s", s.key, is, s.set, l.cfg.Brokers[0], want.Name, s.key, s.set, s.otherwise)
 	}
 	return errs
+}
+
+// demand is what one setting must be.
+type demand struct {
+	key, set      string
+	defaultIsSafe bool
+	fits          func(is string) bool
+	otherwise     string // what else can be done
+}
+
+func (l *Log) demands(want Topic, replicas int) []demand {
+	exactly := func(key, value string) demand {
+		return demand{key: key, set: value, fits: func(is string) bool { return is == value }}
+	}
+	safely := func(d demand) demand {
+		d.defaultIsSafe = true
+		return d
+	}
+	least := strconv.Itoa(l.cfg.MinInSync)
+	return []demand{
+		exactly(keyRetentionMS, want.retention()),
+		exactly(keyCleanup, "delete"),
+		safely(exactly(keyRetentionBytes, "-1")),
+		safely(exactly(keyUnclean, "false")),
+		safely(exactly(keyCompression, uncompressed)),
+		{
+			key: keyMinInSync, set: least, defaultIsSafe: true,
+			// As many as there are replicas would let any broker that dies stop the log.
+			fits: func(is string) bool {
+				n := atoi(is)
+				return n == l.cfg.MinInSync || n > l.cfg.MinInSync && n < replicas
+			},
+			otherwise: ", or configure kafka.minInSync",
+		},
+		{
+			key: keyMaxMessage, set: strconv.Itoa(leastMaxMessage), defaultIsSafe: true,
+			fits: func(is string) bool { return atoi(is) >= leastMaxMessage },
+		},
+	}
+}
+
+func fewestReplicas(t kafka.Topic) int {
+	fewest := 0
+	for i, p := range t.Partitions {
+		if i == 0 || len(p.Replicas) < fewest {
+			fewest = len(p.Replicas)
+		}
+	}
+	return fewest
 }
 
 // atoi reads a broker's number; nonsense is 0 and so refused.

@@ -1,9 +1,11 @@
 package eventlog_test
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 
@@ -51,15 +53,21 @@ func TestEnsureTopics_RefusesWhatIsNotSafe(t *testing.T) {
 		"partitions": {partitions: 2, entries: good, says: []string{"partitions are 2", "configured are 3", "configure 2"}},
 		"retention":  {partitions: 3, entries: good[1:], says: []string{"retention.ms is 604800000", "set it to -1"}},
 		"retention by size": {partitions: 3, entries: append(good[:2:2], kafka.ConfigEntry{ConfigName: "retention.bytes", ConfigValue: "1000000"}),
-			says: []string{"retention.bytes is 1000000", "set it to -1"}},
+			says: []string{"retention.bytes is 1000000", "set it to -1", "--add-config retention.bytes=-1)"}},
+		"kept a while": {partitions: 3, entries: []kafka.ConfigEntry{good[1], {ConfigName: "retention.ms", ConfigValue: "60000"}},
+			says: []string{"retention.ms is 60000", "kafka-configs.sh --bootstrap-server ", "--add-config retention.ms=-1)"}},
+		"compressed": {partitions: 3, entries: append(good[:2:2], kafka.ConfigEntry{ConfigName: "compression.type", ConfigValue: "zstd"}),
+			says: []string{"compression.type is zstd", "--add-config compression.type=uncompressed)"}},
+		"compacted besides": {partitions: 3, entries: []kafka.ConfigEntry{good[0], {ConfigName: "cleanup.policy", ConfigValue: "compact,delete"}},
+			says: []string{"cleanup.policy is compact,delete", "set it to delete"}},
 		"compacted": {partitions: 3, entries: []kafka.ConfigEntry{good[0], {ConfigName: "cleanup.policy", ConfigValue: "compact"}},
 			says: []string{"cleanup.policy is compact", "set it to delete"}},
 		"small messages": {partitions: 3, entries: append(good[:2:2], kafka.ConfigEntry{ConfigName: "max.message.bytes", ConfigValue: "1000"}),
 			says: []string{"max.message.bytes is 1000"}},
 		"replication": {partitions: 3, entries: good, change: func(c *eventlog.Config) { c.Replication, c.MinInSync = 5, 1 },
-			says: []string{"replication factor is 1", "set it to 5"}},
+			says: []string{"replication factor is 1", "set it to 5", "kafka-reassign-partitions.sh", "or configure kafka.replication=1"}},
 		"in sync": {partitions: 3, entries: good, change: func(c *eventlog.Config) { c.Replication, c.MinInSync = 5, 4 },
-			says: []string{"min.insync.replicas is 1", "set it to 4"}},
+			says: []string{"min.insync.replicas is 1", "set it to 4", "--add-config min.insync.replicas=4)", "or configure kafka.minInSync"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			topic := testkafka.Unique("bad")
@@ -78,6 +86,26 @@ func TestEnsureTopics_RefusesWhatIsNotSafe(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestEnsureTopics_WaitsForEnoughBrokers as where all of them start at the same time.
+func TestEnsureTopics_WaitsForEnoughBrokers(t *testing.T) {
+	brokers := testkafka.Brokers(t)
+	cfg := testkafka.Config(brokers)
+	cfg.Replication, cfg.MinInSync = len(brokers)+1, 1
+	l := testkafka.Open(t, cfg)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	began := time.Now()
+	err := l.EnsureTopics(ctx, []eventlog.Topic{{Name: testkafka.Unique("early"), Partitions: 1, RetentionForever: true}})
+	if err == nil || time.Since(began) < 900*time.Millisecond {
+		t.Fatalf("after %v: %v", time.Since(began), err)
+	}
+	for _, s := range []string{"early-", "start them", "kafka.replication"} {
+		if !strings.Contains(err.Error(), s) {
+			t.Errorf("%q does not say %q", err, s)
+		}
 	}
 }
 

@@ -24,6 +24,9 @@ const EnvReplication = "FAIRGATE_TEST_KAFKA_REPLICATION"
 
 const patience = 30 * time.Second
 
+// sharedCall is how long one call may take on a cluster whose followers have just heard of the topic.
+const sharedCall = 5 * time.Second
+
 // Brokers returns the bootstrap addresses of a cluster for this test.
 func Brokers(t testing.TB) []string {
 	t.Helper()
@@ -59,6 +62,7 @@ func Config(brokers []string) eventlog.Config {
 	cfg := eventlog.Config{Brokers: brokers}
 	if n, err := strconv.Atoi(os.Getenv(EnvReplication)); err == nil && os.Getenv(Env) != "" {
 		cfg.Replication, cfg.MinInSync = n, max(n-1, 1)
+		cfg.CallTimeout = sharedCall
 	}
 	return cfg
 }
