@@ -4,7 +4,7 @@ GO ?= go
 ONLY ?= .
 DURATION ?= 1h
 
-.PHONY: demo test build check bench kafka test-kafka rehearse kill-test docs clean
+.PHONY: demo test build check bench kafka test-kafka chaos rehearse kill-test docs clean
 
 demo: ## a whole on-sale on this machine, until Ctrl-C
 	@scripts/setup.sh demo
@@ -31,6 +31,14 @@ kafka: ## three Apache Kafka brokers on loopback
 	@scripts/setup.sh kafka
 	@scripts/kafka.sh fetch
 	@scripts/kafka.sh start 3 .tools/kafka-run
+
+test-kafka: ## what needs Apache Kafka: real brokers, processors and Postgres, killed and frozen; KILLS=n, CAMPAIGN=40s
+	@scripts/setup.sh demo kafka
+	@scripts/test-kafka.sh suite
+
+chaos: ## a long campaign of kills on three brokers; DURATION=1h; appends to docs/results/chaos.tsv
+	@scripts/setup.sh demo kafka
+	@scripts/test-kafka.sh chaos $(DURATION)
 
 kill-test: build ## SIGKILL the stack twenty times in one rehearsal
 	@scripts/setup.sh demo

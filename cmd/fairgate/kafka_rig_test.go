@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -52,8 +53,7 @@ type rig struct {
 	fans    *chaos.Fans
 	seed    uint64
 
-	watching context.CancelFunc
-	watched  chan error
+	watching func()                 // ends the reading of outcomes, which must have gone well
 	died     atomic.Pointer[string] // a processor that ended by itself, after it had been ready
 	ready    []atomic.Bool
 }
@@ -138,9 +138,15 @@ func numberFromEnv(t testing.TB, env string, otherwise int64) int64 {
 	return n
 }
 
-// buildBinary builds the program into dir.
+// binaryEnv names the program, built before; without it every rig builds its own.
+const binaryEnv = "FAIRGATE_TEST_BINARY"
+
+// buildBinary builds the program into dir, unless there is one.
 func buildBinary(t testing.TB, dir string) string {
 	t.Helper()
+	if path := os.Getenv(binaryEnv); path != "" {
+		return path
+	}
 	binary := filepath.Join(dir, "fairgate")
 	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
@@ -302,14 +308,15 @@ func (r *rig) leader(ctx context.Context, partition int) int {
 // follow has the watch read outcomes until the rig ends.
 func (r *rig) follow() {
 	ctx, cancel := context.WithCancel(context.Background())
-	r.watching, r.watched = cancel, make(chan error, 1)
-	go func() { r.watched <- r.watch.Run(ctx, r.own.events, r.topic(wire.TopicOutcomes)) }()
-	r.t.Cleanup(func() {
+	ended := make(chan error, 1)
+	go func() { ended <- r.watch.Run(ctx, r.own.events, r.topic(wire.TopicOutcomes)) }()
+	r.watching = sync.OnceFunc(func() {
 		cancel()
-		if err := <-r.watched; err != nil {
+		if err := <-ended; err != nil {
 			r.t.Errorf("reading outcomes: %v", err)
 		}
 	})
+	r.t.Cleanup(r.watching)
 }
 
 // judge lets everything come to rest and holds what was acknowledged, the logs and Postgres against each other; it

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -42,21 +43,44 @@ func (p *Processor) Ready(ctx context.Context) bool {
 // Leads are the partitions that it leads, as "topic/partition"; none if it does not answer.
 func (p *Processor) Leads(ctx context.Context) map[string]bool {
 	leads := map[string]bool{}
+	p.metrics(ctx, "fairgate_engine_role", func(topic, partition string, value float64) {
+		if value == 2 {
+			leads[topic+"/"+partition] = true
+		}
+	})
+	return leads
+}
+
+// Metric is one of its engines' metrics; 0 if it does not answer or there is none.
+func (p *Processor) Metric(ctx context.Context, name, topic string, partition int) (is float64) {
+	p.metrics(ctx, name, func(t, n string, value float64) {
+		if t == topic && n == strconv.Itoa(partition) {
+			is = value
+		}
+	})
+	return is
+}
+
+// metrics calls each with every metric of a name that has these two labels and no other.
+func (p *Processor) metrics(ctx context.Context, name string, each func(topic, partition string, value float64)) {
 	res, err := p.get(ctx, "/metrics")
 	if err != nil {
-		return leads
+		return
 	}
 	defer res.Body.Close()
 	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
-		rest, ok := strings.CutPrefix(lines.Text(), `fairgate_engine_role{partition="`)
-		if !ok || !strings.HasSuffix(rest, "} 2") {
+		var topic, partition string
+		var value float64
+		rest, ok := strings.CutPrefix(lines.Text(), name+`{partition="`)
+		if !ok {
 			continue
 		}
-		partition, rest, _ := strings.Cut(rest, `",topic="`)
-		topic, _, _ := strings.Cut(rest, `"`)
-		leads[topic+"/"+partition] = true
+		partition, rest, _ = strings.Cut(rest, `",topic="`)
+		topic, rest, _ = strings.Cut(rest, `"} `)
+		if value, err = strconv.ParseFloat(rest, 64); err == nil {
+			each(topic, partition, value)
+		}
 	}
-	return leads
 }
 
 func (p *Processor) get(ctx context.Context, path string) (*http.Response, error) {

@@ -168,11 +168,13 @@ func (w *Watch) Offer(ctx context.Context, booking wire.ID) (Answer, bool) {
 	}
 }
 
-// Time has the first outcome of a command that is about to be sent told to the partition's listener.
+// Time has the first outcome of a command that is about to be sent told to the partition's listener, if it has one.
 func (w *Watch) Time(partition int32, command wire.ID, sent time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.partitions[partition].sent[command] = sent
+	if p := &w.partitions[partition]; p.first != nil {
+		p.sent[command] = sent
+	}
 }
 
 // Listen sets who hears of timed commands: it is called in order and must not block.

@@ -17,6 +17,8 @@ type backlog struct {
 
 	// Of the newest chunk: its records, outcomes and bytes.
 	records, outcomes, size int
+
+	rejected int64 // records whose bytes made no sense, came too late or did not fit, ever since the start
 }
 
 // chunk is the outcomes of one batch of records.
@@ -47,6 +49,11 @@ func (b *backlog) add(records int, out *wire.Outcomes) {
 	b.records, b.outcomes, b.size = records, n, out.Size()
 	b.chunks = append(b.chunks, chunk{first: out.Seq - uint64(n) + 1, out: out})
 	b.bytes += out.Size()
+	for i := range n {
+		if wire.Kind(out.At(i)[1]) == wire.KindRejected {
+			b.rejected++
+		}
+	}
 }
 
 // find returns the outcome with a number, or nil.

@@ -11,7 +11,10 @@ type metrics struct {
 	lag, logTime                                     prometheus.Gauge
 	records, outcomes, resent, terms                 prometheus.Counter
 	snapshots, snapshotFailures, snapshotsUnfit      prometheus.Counter
+	rejected                                         prometheus.Counter
 	apply                                            prometheus.Histogram
+
+	shown int64 // rejections in the counter
 }
 
 func newMetrics(reg prometheus.Registerer, topic string, partition int32) *metrics {
@@ -42,6 +45,7 @@ func newMetrics(reg prometheus.Registerer, topic string, partition int32) *metri
 		resent:           counter("batches_resent_total", "Batches of outcomes sent again after a failure."),
 		terms:            counter("terms_total", "Terms this replica began to lead."),
 		snapshots:        counter("snapshots_total", "Snapshots this replica took that count."),
+		rejected:         counter("rejected_total", "Records applied that were rejected: bytes that make no sense, terms and commands that are over."),
 		snapshotFailures: counter("snapshot_failures_total", "Snapshots that failed."),
 		snapshotsUnfit:   counter("snapshots_unfit_total", "Snapshots that did not fit at start: damaged, or of other code."),
 	}
@@ -66,5 +70,7 @@ func (m *metrics) show(r *Replica, bound, end int64) {
 	m.bound.Set(float64(bound) / 1e6)
 	m.outage.Set(float64(clock.Outage) / 1e6)
 	m.logTime.Set(float64(clock.Now) / 1e6)
+	m.rejected.Add(float64(r.backlog.rejected - m.shown))
+	m.shown = r.backlog.rejected
 	m.lag.Set(float64(max(0, end-r.core.Next())))
 }
