@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -38,29 +39,11 @@ func TestKafka_NothingAcknowledgedIsLostOrDecidedTwice(t *testing.T) {
 	}
 	r := newRig(t, 3, 2, nil)
 	campaign := &chaos.Campaign{Lanes: r.lanes(), Seed: r.seed, Log: r.log}
-	ctx, cancel := context.WithTimeout(t.Context(), length)
-	defer cancel()
-	load, stopLoad := context.WithCancel(t.Context())
-	defer stopLoad()
-	loaded := make(chan struct{})
-	go func() {
-		defer close(loaded)
-		r.fans.Run(load)
-	}()
-	r.watch.Flowing(true)
-	go r.progress(ctx, campaign, length)
 	began := time.Now()
-	harm := campaign.Run(ctx)
-	if harm == nil {
-		harm = r.calm(t.Context())
+	if err := r.harm(campaign, length); err != nil {
+		t.Fatal(err)
 	}
-	pauseFor(t.Context(), 2*time.Second)
-	r.watch.Flowing(false)
-	stopLoad()
-	<-loaded
-	if harm != nil {
-		t.Fatal(harm)
-	}
+	minutes := time.Since(began).Minutes()
 	audit, violations := r.judge(t.Context())
 	for _, v := range violations {
 		t.Error(v)
@@ -70,13 +53,36 @@ func TestKafka_NothingAcknowledgedIsLostOrDecidedTwice(t *testing.T) {
 	_, longest := r.watch.Decided()
 	t.Logf("%d faults (%s); %d sent, %d acknowledged, %d records, %d repeated, %d rejected, %d outages; longest pause %v; %d violations",
 		faults, kinds, sent, acked, audit.Records, audit.Repeated, audit.Rejected, audit.Extended, longest.Round(time.Millisecond), len(violations))
-	if minutes := time.Since(began).Minutes(); float64(faults) < minutes*leastFaults || float64(acked) < minutes*60*leastCommands {
+	if float64(faults) < minutes*leastFaults || float64(acked) < minutes*60*leastCommands {
 		t.Errorf("%d faults and %d commands in %.1f minutes prove too little", faults, acked, minutes)
 	}
 	writeChaos(t, []string{
 		time.Now().UTC().Format(time.DateTime), commit(t), length.String(), kinds, fmt.Sprint(audit.Records), fmt.Sprint(acked),
 		longest.Round(time.Millisecond).String(), fmt.Sprint(len(violations)),
 	})
+}
+
+// harm runs the campaign with fans beside it, and returns when everything works again and the fans have gone.
+func (r *rig) harm(campaign *chaos.Campaign, length time.Duration) error {
+	ctx, cancel := context.WithTimeout(r.t.Context(), length)
+	defer cancel()
+	load, stop := context.WithCancel(r.t.Context())
+	var beside sync.WaitGroup
+	beside.Go(func() { r.fans.Run(load) })
+	beside.Go(func() { r.progress(ctx, campaign, length) })
+	defer beside.Wait()
+	defer stop()
+	r.watch.Flowing(true)
+	defer r.watch.Flowing(false)
+	if err := campaign.Run(ctx); err != nil {
+		cancel()
+		return err
+	}
+	if err := r.calm(r.t.Context()); err != nil {
+		return err
+	}
+	pauseFor(r.t.Context(), 2*time.Second)
+	return nil
 }
 
 // progress says now and then how far the campaign is.

@@ -19,6 +19,8 @@ const (
 	takeoverKills   = 100
 	takeoverHangs   = 10
 	takeoverBrokers = 5
+	// takeoverWarm is how long commands flow before anything dies: the brokers were started a moment ago.
+	takeoverWarm = 5 * time.Second
 )
 
 // takeovers measures how long it takes from harm until a command sent after it is seen decided. Commands are sent all the
@@ -57,6 +59,7 @@ func newTakeovers(t testing.TB) *takeovers {
 		<-done
 	}
 	t.Cleanup(m.stop)
+	pauseFor(t.Context(), takeoverWarm)
 	return m
 }
 
