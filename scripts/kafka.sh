@@ -112,6 +112,11 @@ ports() {
 	die "found no free ports"
 }
 
+# prepare writes the configuration of N brokers and formats their storage. What
+# differs from the defaults makes a dead broker noticed: by the controller, whose
+# clock starts anew when it was the controller that died; and by a follower that
+# knows of the new leader before that does itself, which by default sleeps for a
+# second while nobody's records are acknowledged.
 prepare() {
 	local n=$1 dir=$2 base id voters i
 	base=$(ports $((2 * n)))
@@ -133,11 +138,12 @@ prepare() {
 			offsets.topic.replication.factor=$n
 			transaction.state.log.replication.factor=$n
 			transaction.state.log.min.isr=1
-			broker.session.timeout.ms=2500
-			broker.heartbeat.interval.ms=500
+			broker.session.timeout.ms=2000
+			broker.heartbeat.interval.ms=400
 			controller.quorum.election.timeout.ms=500
 			controller.quorum.fetch.timeout.ms=1000
 			replica.lag.time.max.ms=3000
+			replica.fetch.backoff.ms=100
 		PROPERTIES
 		java_run kafka.tools.StorageTool format -t "$id" -c "$dir/$i/server.properties" >"$dir/$i/format.log" 2>&1 ||
 			die "formatting failed: $(tail -n 3 "$dir/$i/format.log")"

@@ -63,13 +63,14 @@ func newTakeovers(t testing.TB) *takeovers {
 	return m
 }
 
-// measure does harm and returns the time until the next outcome.
+// measure does harm, which must not take long, and returns the time from then until the first outcome of a command that
+// was sent after it.
 func (m *takeovers) measure(harm func() error) (time.Duration, error) {
-	began := time.Now()
-	m.next <- began
 	if err := harm(); err != nil {
 		return 0, err
 	}
+	began := time.Now()
+	m.next <- began
 	select {
 	case at := <-m.seen:
 		return at.Sub(began), nil
@@ -107,14 +108,13 @@ func (m *takeovers) kills(ctx context.Context, n int) (took []time.Duration, err
 		if err != nil {
 			return took, err
 		}
-		d, err := m.measure(func() error {
-			m.end(leader, syscall.SIGKILL)
-			return nil
-		})
+		m.ready[leader].Store(false)
+		d, err := m.measure(m.procs[leader].Kill)
 		if err != nil {
 			return took, err
 		}
 		took = append(took, d)
+		m.end(leader, syscall.SIGKILL) // and wait for it
 		if err := m.procs[leader].Start(); err != nil {
 			return took, err
 		}
@@ -173,7 +173,11 @@ func (m *takeovers) brokerKills(ctx context.Context, n int) (took []time.Duratio
 			return took, fmt.Errorf("having the controller lead: %w", err)
 		}
 		pauseFor(ctx, time.Second)
-		d, err := m.measure(func() error { return m.brokers.Signal(ctx, victim, syscall.SIGKILL) })
+		pid, err := m.brokers.Pid(ctx, victim)
+		if err != nil {
+			return took, err
+		}
+		d, err := m.measure(func() error { return syscall.Kill(pid, syscall.SIGKILL) })
 		if err != nil {
 			return took, err
 		}

@@ -30,7 +30,7 @@ const (
 // FansConfig shapes the load. The zero value of all but Sale works.
 type FansConfig struct {
 	Sale  Sale
-	Fans  int           // at the same time [24]
+	Fans  int           // at the same time [48]
 	Pace  time.Duration // mean pause of one fan between two visits [100 ms]
 	Seed  uint64        // of what they do
 	Beats time.Duration // pause between two timed commands of each partition [10 ms]
@@ -55,7 +55,7 @@ type Fans struct {
 // NewFans prepares fans.
 func NewFans(cfg FansConfig, deps FansDeps) *Fans {
 	if cfg.Fans == 0 {
-		cfg.Fans = 24
+		cfg.Fans = 48
 	}
 	if cfg.Pace == 0 {
 		cfg.Pace = 100 * time.Millisecond

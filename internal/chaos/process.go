@@ -99,6 +99,14 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	return p.cmd.Process.Signal(sig)
 }
 
+// Kill sends SIGKILL and does not wait; End does.
+func (p *Process) Kill() error {
+	p.mu.Lock()
+	p.asked = true
+	p.mu.Unlock()
+	return p.Signal(syscall.SIGKILL)
+}
+
 // End asks the child to end by sig and waits until it has, if need be by killing it after patience. It returns how the
 // child ended; nil if there was none.
 func (p *Process) End(sig syscall.Signal, patience time.Duration) *os.ProcessState {

@@ -40,15 +40,24 @@ func (b *Brokers) Addrs() []string { return b.addrs }
 // Len is how many brokers there are, dead or alive.
 func (b *Brokers) Len() int { return len(b.addrs) }
 
-// Signal sends sig to broker i, which must live.
-func (b *Brokers) Signal(ctx context.Context, i int, sig syscall.Signal) error {
+// Pid is the process id of broker i, which must live.
+func (b *Brokers) Pid(ctx context.Context, i int) (int, error) {
 	out, err := b.run(ctx, "pid", b.dir, strconv.Itoa(i))
 	if err != nil {
-		return err
+		return 0, err
 	}
 	pid, err := strconv.Atoi(out)
 	if err != nil {
-		return fmt.Errorf("pid of broker %d: %w", i, err)
+		return 0, fmt.Errorf("pid of broker %d: %w", i, err)
+	}
+	return pid, nil
+}
+
+// Signal sends sig to broker i, which must live.
+func (b *Brokers) Signal(ctx context.Context, i int, sig syscall.Signal) error {
+	pid, err := b.Pid(ctx, i)
+	if err != nil {
+		return err
 	}
 	return syscall.Kill(pid, sig)
 }
