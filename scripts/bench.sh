@@ -22,7 +22,7 @@ if grep -q internal/bench <<<"$wanted"; then scripts/setup.sh demo kafka; fi
 # One package after the other: two at once would measure each other.
 for package in $(cut -d' ' -f1 <<<"$wanted" | uniq); do
 	names=$(awk -v p="$package" '$1 == p { print $2 }' <<<"$wanted" | paste -sd'|')
-	go test -run '^$' -bench "^($names)\$" -benchtime "${BENCHTIME:-2s}" "$package"
+	go test -run '^$' -timeout 30m -bench "^($names)\$" -benchtime "${BENCHTIME:-2s}" "$package"
 done | awk -v only="$only" '
 	/^Benchmark/ {
 		for (i = 3; i < NF; i += 2) {

@@ -31,7 +31,7 @@ var floor = map[string][]string{
 	"embedded":  {"eventlog", "store", "run", "sale", "wire"},
 	"verify":    {"sale", "wire", "receipt", "eventlog", "store"},
 	"crowd":     {"sale", "wire"},
-	"bench":     {}, // tests only, which may import everything
+	"bench":     {},                                                          // tests only, which may import everything
 	"chaos":     {"sale", "wire", "eventlog", "follow", "store", "embedded"}, // supports tests; only they import it
 }
 

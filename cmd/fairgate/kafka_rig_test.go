@@ -187,7 +187,7 @@ func writeConfig(t testing.TB, path string, cfg Config, keys secrets) {
 		},
 		"postgres":  map[string]any{"write": cfg.Postgres.Write.Reveal(), "maxConnections": cfg.Postgres.MaxConnections},
 		"redis":     map[string]any{"url": cfg.Redis.URL.Reveal()},
-		"keys":      map[string]any{"places": keys.Places, "passes": keys.Passes},
+		"keys":      map[string]any{"places": keys.Places, "passes": keys.Passes, "receipts": keys.Receipts},
 		"stripe":    map[string]any{"secretKey": keys.StripeKey, "publishableKey": keys.Publishable},
 		"botguard":  map[string]any{"secret": keys.Network},
 		"booking":   map[string]any{"guestKey": keys.Guest},
