@@ -134,6 +134,9 @@ func (s *Service) paid(ctx context.Context, p store.Payment, a store.Attempt, i 
 	if err := s.Authorise(ctx, p, a.ID, i.Amount, i.Currency, i.ID); err != nil {
 		return err
 	}
+	if err := s.At(PointLogged); err != nil {
+		return err
+	}
 	return s.store.Money(ctx, func(m *store.Money) error { return authorised(ctx, m, p, a) })
 }
 

@@ -87,6 +87,7 @@ type Deps struct {
 	Random   io.Reader
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
+	At       At // nil outside tests
 }
 
 // Service starts, resolves and refunds payments. Booking and the workers use the same one, so that a lost webhook, a
@@ -102,6 +103,7 @@ type Service struct {
 	random   io.Reader
 	log      *slog.Logger
 	odd      *prometheus.CounterVec
+	at       At
 }
 
 // NewService registers fairgate_payment_odd_total{what}: intents without a row, and amounts that differ.
@@ -114,7 +116,7 @@ func NewService(cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, store: deps.Store, stripe: deps.Stripe, orders: deps.Orders, ask: deps.Ask, roomTime: deps.RoomTime,
-		now: deps.Now, random: deps.Random, log: deps.Log,
+		now: deps.Now, random: deps.Random, log: deps.Log, at: deps.At,
 		odd: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "fairgate_payment_odd_total", Help: "Things at the payment provider that should not be: stray, wrong_amount.",
 		}, []string{"what"}),

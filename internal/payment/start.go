@@ -191,6 +191,9 @@ func (s *Service) intentFor(ctx context.Context, r StartRequest, p store.Payment
 // timeout, which yields the same intent. It is ErrEnded if the attempt was ended meanwhile; the intent then exists,
 // and whoever ended the attempt cancels it.
 func (s *Service) Complete(ctx context.Context, p store.Payment, a store.Attempt, description string) (Intent, error) {
+	if err := s.At(PointPlanned); err != nil {
+		return Intent{}, err
+	}
 	i, err := s.create(ctx, IntentSpec{
 		Attempt: a.ID, Payment: p.ID, Booking: p.Booking, Event: p.Event, Amount: p.Amount, Currency: p.Currency, Description: description,
 	})
@@ -204,6 +207,9 @@ func (s *Service) Complete(ctx context.Context, p store.Payment, a store.Attempt
 		return Intent{}, errors.Join(err, moved)
 	}
 	if err != nil {
+		return Intent{}, err
+	}
+	if err := s.At(PointMade); err != nil {
 		return Intent{}, err
 	}
 	// A crash here leaves the attempt in creating; the next call gets the same intent.

@@ -92,11 +92,17 @@ func (h *Handlers) Capture(ctx context.Context, o store.Obligation) error {
 	if amount == 0 {
 		amount = p.Amount
 	}
+	if err := h.payments.At(payment.PointAsked); err != nil {
+		return err
+	}
 	i, err := h.stripe.Capture(ctx, intent, amount, payment.Key(o.Kind, o.Cause, o.Try))
 	if err != nil {
 		if i, err = h.lookAfterCapture(ctx, intent, err); err != nil {
 			return err
 		}
+	}
+	if err := h.payments.At(payment.PointDone); err != nil {
+		return err
 	}
 	if i.Status != payment.IntentSucceeded {
 		return h.captureFailed(ctx, o, p, a, i)
@@ -139,6 +145,9 @@ func (h *Handlers) lookAfterCapture(ctx context.Context, intent string, failed e
 func (h *Handlers) captureFailed(ctx context.Context, o store.Obligation, p store.Payment, a store.Attempt, i payment.Intent) error {
 	h.log.WarnContext(ctx, "capture failed for good", "booking", p.Booking.String(), "intent", i.ID, "status", i.Status)
 	if err := h.payments.CaptureFailed(ctx, p, a.ID); err != nil {
+		return err
+	}
+	if err := h.payments.At(payment.PointFrozen); err != nil {
 		return err
 	}
 	return h.store.Money(ctx, func(m *store.Money) error {

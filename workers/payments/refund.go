@@ -30,8 +30,14 @@ func (h *Handlers) Refund(ctx context.Context, o store.Obligation) error {
 		}
 		return h.nothingTaken(ctx, o, r)
 	}
+	if err := h.payments.At(payment.PointAsked); err != nil {
+		return err
+	}
 	g, err := h.refundAt(ctx, o, r, a)
 	if err != nil {
+		return err
+	}
+	if err := h.payments.At(payment.PointDone); err != nil {
 		return err
 	}
 	return h.store.Money(ctx, func(m *store.Money) error {

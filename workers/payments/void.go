@@ -24,10 +24,16 @@ func (h *Handlers) Void(ctx context.Context, o store.Obligation) error {
 	if err := h.payNoTickets(ctx, p, targets); err != nil {
 		return err
 	}
+	if err := h.payments.At(payment.PointAsked); err != nil {
+		return err
+	}
 	for n, a := range targets {
 		if targets[n], err = h.release(ctx, o, p, a); err != nil {
 			return err
 		}
+	}
+	if err := h.payments.At(payment.PointDone); err != nil {
+		return err
 	}
 	return h.store.Money(ctx, func(m *store.Money) error {
 		if pending, err := m.Pending(ctx, o.Kind, o.Cause); err != nil || !pending {
