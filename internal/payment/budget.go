@@ -37,6 +37,9 @@ type Budget interface {
 // ErrBudget: too many calls wait for the provider already.
 var ErrBudget = fmt.Errorf("%w: too many calls wait for the provider", ErrUnavailable)
 
+// errTurn: the caller gave up before its turn came.
+var errTurn = fmt.Errorf("%w: no turn with the provider yet", ErrUnavailable)
+
 // BudgetConfig is how many calls the provider allows this process. Zero values stand for the defaults, which are what
 // Stripe allows a live account.
 type BudgetConfig struct {
@@ -106,7 +109,7 @@ func (b *LocalBudget) Wait(ctx context.Context, endpoint string, class Class) er
 		select {
 		case <-ctx.Done():
 			t.Stop()
-			return fmt.Errorf("%w: waiting for the provider's budget: %w", ErrUnavailable, ctx.Err())
+			return fmt.Errorf("%w: %w", errTurn, ctx.Err())
 		case <-t.C:
 		}
 		wait = b.again(endpoint, class)

@@ -25,6 +25,8 @@ const (
 	KindCapture = "payment:capture" // payload Task; take the money of a confirmed attempt
 	KindVoid    = "payment:void"    // payload Task; of one intent, or of all of a booking's
 	KindRefund  = "payment:refund"  // payload Task; the refunds row of the same cause
+	KindEnd     = "payment:end"     // payload Task; tickets whose money the provider or a bank gave back end in the log
+	KindRun     = "payment:run"     // payload Task with the run's id; refunds of a whole event, a batch of bookings at a time
 	KindMail    = "notify:mail"     // payload notice id or nothing; the notification of the same cause
 )
 
@@ -185,7 +187,20 @@ type RefundRequest struct {
 	Booking sale.UUID
 	Tickets []uint16 // indexes in the booking, from 0
 	Return  bool     // the stock becomes free again
+
+	KeepFees bool      // booking fees, with their tax, stay with the seller
+	By       Asker     // who asks; empty is the organiser
+	Run      sale.UUID // the refund of a whole event that this belongs to; zero if none
 }
+
+// Asker is who asked for a refund.
+type Asker string
+
+// Askers.
+const (
+	ByOrganiser Asker = "organiser"
+	ByFan       Asker = "fan"
+)
 
 // ErrUnknownPayment: the booking has no payment.
 var ErrUnknownPayment = errors.New("payment: the booking has no payment")
@@ -200,7 +215,61 @@ func (s *Service) Refund(ctx context.Context, r RefundRequest) error {
 	if !ok {
 		return ErrUnknownPayment
 	}
+	if r.By == "" {
+		r.By = ByOrganiser
+	}
+	// A crash after this leaves an order that nothing came of; without it the log's outcome would give back too much.
+	err = s.store.OrderRefund(ctx, store.RefundOrder{
+		Refund: r.Refund, Booking: r.Booking, Fees: !r.KeepFees, By: string(r.By), Run: r.Run,
+	})
+	if err != nil {
+		return err
+	}
 	return s.append(ctx, p, &wire.Refunded{Refund: r.Refund, Return: r.Return, Tickets: r.Tickets})
+}
+
+// ErrNotFailed: the refund did not fail, so there is nothing to try again.
+var ErrNotFailed = errors.New("payment: the refund did not fail")
+
+// RetryRefund tries a refund again that the provider had accepted and that failed then: the money is back with us and still
+// the fan's.
+func (s *Service) RetryRefund(ctx context.Context, refund sale.UUID) error {
+	return s.store.Money(ctx, func(m *store.Money) error {
+		r, ok, err := m.RefundOf(ctx, refund)
+		if err != nil {
+			return err
+		}
+		if !ok || r.Status != "failed" {
+			return ErrNotFailed
+		}
+		r.Status, r.Provider = "due", ""
+		if err := m.MoveRefund(ctx, r, ""); err != nil {
+			return err
+		}
+		if again, err := m.Again(ctx, KindRefund, r.Cause); err != nil || again {
+			return err
+		}
+		_, err = m.Oblige(ctx, KindRefund, r.Cause, Task{Booking: r.Booking, Refund: r.ID})
+		return err
+	})
+}
+
+// Revoke appends wire.Revoke of a booking whose money is gone for good: its tickets end, its stock does not return.
+func (s *Service) Revoke(ctx context.Context, booking sale.UUID) error {
+	p, _, ok, err := s.store.AttemptsOf(ctx, booking)
+	if err != nil || !ok {
+		return errors.Join(err, ErrUnknownPayment)
+	}
+	return s.append(ctx, p, &wire.Revoke{Reason: wire.ReasonCancelledByShop})
+}
+
+// EndTickets appends wire.Refunded for tickets whose refund is written down already.
+func (s *Service) EndTickets(ctx context.Context, booking, refund sale.UUID, tickets []uint16) error {
+	p, _, ok, err := s.store.AttemptsOf(ctx, booking)
+	if err != nil || !ok {
+		return errors.Join(err, ErrUnknownPayment)
+	}
+	return s.append(ctx, p, &wire.Refunded{Refund: refund, Tickets: tickets})
 }
 
 func code(currency string) (c [3]byte) {

@@ -162,7 +162,12 @@ func TestMoney_PartRefundBeforeACaptureThatFails(t *testing.T) {
 	w.refund(b, true, 0)
 	w.run()
 	w.api("/v1/payment_intents/"+r.Intent+"/cancel", nil)
-	w.settle()
+	for range 4 {
+		w.tell()
+		w.workOff()
+		w.run()
+	}
+	w.want(b, "frozen")
 	w.wait(frozen + 2*time.Second)
 	w.settle()
 	w.want(b, "revoked")
@@ -244,7 +249,7 @@ func TestMoney_RefundRetriedAfter24Hours(t *testing.T) {
 	w.refund(b, true, 0, 1)
 	w.crash(payment.PointDone, 1) // made there, unknown here
 	w.drop()
-	w.lose()                           // and nobody told us
+	w.lose()                          // and nobody told us
 	w.late.Add(int64(26 * time.Hour)) // the key is forgotten
 	w.reborn()
 	w.settle()

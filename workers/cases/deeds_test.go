@@ -154,8 +154,7 @@ func (w *world) settle() {
 		case busy == 0 && w.pending() == 0:
 			still++
 		case time.Now().After(end):
-			w.t.Fatalf("it does not settle: %s", one[string](w, `SELECT coalesce(string_agg(kind || ' ' || cause || ' ' || last_error, '; '), '')
-				FROM outbox WHERE status = 'pending'`))
+			w.t.Fatalf("it does not settle: %s", w.open())
 		case busy == 0:
 			still = 0
 			time.Sleep(2 * time.Millisecond)
@@ -163,6 +162,14 @@ func (w *world) settle() {
 			still = 0
 		}
 	}
+}
+
+// open names what is left to do, and why.
+func (w *world) open() string {
+	w.t.Helper()
+	return one[string](w, `SELECT coalesce(string_agg(what || ': ' || why, '; '), '') FROM (
+		SELECT kind || ' ' || cause || ' ' || status, last_error FROM outbox WHERE status <> 'done'
+		UNION ALL SELECT id || ' ' || type, last_error FROM webhook_inbox WHERE processed_at IS NULL) o (what, why)`)
 }
 
 func (w *world) pending() int {

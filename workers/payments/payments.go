@@ -76,7 +76,9 @@ func (h *Handlers) Capture(ctx context.Context, o store.Obligation) error {
 		return err
 	}
 	if !ok {
-		return fmt.Errorf("%w: no attempt %s", ErrDead, t.Attempt)
+		if a, p, err = h.restored(ctx, t); err != nil {
+			return err
+		}
 	}
 	intent := t.Intent
 	if intent == "" {
@@ -95,7 +97,7 @@ func (h *Handlers) Capture(ctx context.Context, o store.Obligation) error {
 	if err := h.payments.At(payment.PointAsked); err != nil {
 		return err
 	}
-	i, err := h.stripe.Capture(ctx, intent, amount, payment.Key(o.Kind, o.Cause, o.Try))
+	i, err := h.stripe.Capture(ctx, intent, payment.ToProvider(amount, p.Currency), payment.Key(o.Kind, o.Cause, o.Try))
 	if err != nil {
 		if i, err = h.lookAfterCapture(ctx, intent, err); err != nil {
 			return err
@@ -117,6 +119,25 @@ func (h *Handlers) Capture(ctx context.Context, o store.Obligation) error {
 		}
 		return m.Done(ctx, o.Kind, o.Cause)
 	})
+}
+
+// restored brings back the rows of an attempt that the log has confirmed and Postgres has lost.
+func (h *Handlers) restored(ctx context.Context, t payment.Task) (a store.Attempt, p store.Payment, err error) {
+	if t.Intent == "" {
+		return a, p, fmt.Errorf("%w: no attempt %s", ErrDead, t.Attempt)
+	}
+	i, err := h.stripe.Intent(ctx, t.Intent, payment.ClassCapture)
+	if err != nil {
+		return a, p, err
+	}
+	a, p, ok, err := h.payments.Restore(ctx, i, true)
+	if err != nil {
+		return a, p, err
+	}
+	if !ok || a.ID != t.Attempt {
+		return a, p, fmt.Errorf("%w: no attempt %s, and intent %s does not name it", ErrDead, t.Attempt, i.ID)
+	}
+	return a, p, nil
 }
 
 // lookAfterCapture decides what an error of a capture means. It returns the intent if that settles the matter: taken
@@ -157,7 +178,10 @@ func (h *Handlers) captureFailed(ctx context.Context, o store.Obligation, p stor
 		if _, err := m.MoveAttempt(ctx, store.Attempt{ID: a.ID}, payment.AttemptBefore(payment.Failed), string(payment.Failed)); err != nil {
 			return err
 		}
-		// The booking may be paid again by another attempt while its tickets are frozen.
+		// The booking may be paid again by another attempt while its tickets are frozen, and perhaps is already.
+		if paid, err := otherPays(ctx, m, p, a); err != nil || paid {
+			return errors.Join(err, m.Done(ctx, o.Kind, o.Cause))
+		}
 		if _, err := m.MovePayment(ctx, p.ID, payment.PaymentBefore(payment.Started), string(payment.Started)); err != nil {
 			return err
 		}
@@ -169,6 +193,20 @@ func (h *Handlers) captureFailed(ctx context.Context, o store.Obligation, p stor
 		}
 		return m.Done(ctx, o.Kind, o.Cause)
 	})
+}
+
+// otherPays says whether another attempt has paid for the booking or is about to.
+func otherPays(ctx context.Context, m *store.Money, p store.Payment, a store.Attempt) (bool, error) {
+	all, err := m.Attempts(ctx, p.ID)
+	for _, other := range all {
+		switch payment.State(other.Status) {
+		case payment.Authorised, payment.Confirmed, payment.Captured:
+			if other.ID != a.ID {
+				return true, err
+			}
+		}
+	}
+	return false, err
 }
 
 // Captured writes down that the money of an attempt is ours: attempt, payment, tickets, ledger, notice. a carries the

@@ -41,6 +41,10 @@ ALTER TABLE events
     ADD COLUMN refund_until_seconds int     NOT NULL DEFAULT 0 CHECK (refund_until_seconds >= 0),
     ADD COLUMN refund_fees          boolean NOT NULL DEFAULT false;
 
+-- What a ticket's fee comes to with its tax.
+CREATE FUNCTION fg_fee(fee bigint, rate int, included boolean) RETURNS bigint LANGUAGE sql IMMUTABLE AS
+    'SELECT CASE WHEN included THEN fee ELSE fee + (fee * rate + 500000) / 1000000 END';
+
 CREATE TABLE disputes (
     id         text PRIMARY KEY, -- the provider's
     payment_id uuid        NOT NULL REFERENCES payments,
@@ -110,6 +114,7 @@ ALTER TABLE merchant_accounts DROP COLUMN legal_name, DROP COLUMN address, DROP 
 DROP TRIGGER ledger_append_only ON ledger;
 DROP TRIGGER ledger_no_truncate ON ledger;
 DROP FUNCTION fg_append_only();
+DROP FUNCTION fg_fee(bigint, int, boolean);
 DROP INDEX ledger_booking, tickets_frozen, refunds_open, refunds_booking, refunds_payment;
 ALTER TABLE events DROP COLUMN refund_until_seconds, DROP COLUMN refund_fees;
 ALTER TABLE refunds DROP COLUMN retained, DROP COLUMN origin, DROP COLUMN reason;
