@@ -50,6 +50,14 @@ func (m *Money) Post(ctx context.Context, p LedgerPosting) (posted bool, err err
 	return true, nil
 }
 
+// Posted says whether a fact is in the ledger.
+func (db *DB) Posted(ctx context.Context, fact string) (posted bool, err error) {
+	if err = db.Write.QueryRow(ctx, `SELECT EXISTS (SELECT FROM ledger WHERE fact = $1)`, fact).Scan(&posted); err != nil {
+		return false, fmt.Errorf("looking for a fact: %w", err)
+	}
+	return posted, nil
+}
+
 // Balance is an account's sum.
 type Balance struct {
 	Merchant int64

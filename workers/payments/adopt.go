@@ -3,6 +3,7 @@ package payments
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"fairgate/internal/payment"
 	"fairgate/internal/store"
@@ -34,6 +35,21 @@ func (h *Handlers) AdoptRefunds(ctx context.Context, intent string) error {
 		}
 	}
 	return nil
+}
+
+// Adopt looks at a refund or dispute that the ledger does not know, and says whether it knows the fact now.
+func (h *Handlers) Adopt(ctx context.Context, object, fact string) (bool, error) {
+	var err error
+	switch {
+	case strings.HasPrefix(object, "re_"), strings.HasPrefix(object, "pyr_"):
+		err = h.ResolveRefund(ctx, object)
+	case strings.HasPrefix(object, "dp_"), strings.HasPrefix(object, "du_"):
+		err = h.ResolveDispute(ctx, object)
+	}
+	if err != nil {
+		return false, err
+	}
+	return h.store.Posted(ctx, fact)
 }
 
 // adopt writes down how a refund stands. Crash story: all of it is one transaction, the tickets' end an obligation in it.
