@@ -133,7 +133,9 @@ func TestPosting_OppositesCancel(t *testing.T) {
 	balance := map[string]int64{}
 	for _, f := range []func(string, string, int64) (Posting, error){
 		RefundPosting, RefundFailedPosting,
-		func(x, currency string, amount int64) (Posting, error) { return DisputePosting(x, currency, amount, 1000) },
+		func(x, currency string, amount int64) (Posting, error) {
+			return DisputePosting(x, currency, amount, 1000)
+		},
 		func(x, currency string, amount int64) (Posting, error) {
 			opened, err := DisputePosting(x, currency, amount, 1000)
 			if err != nil {

@@ -268,6 +268,9 @@ func (s *Stripe) call(ctx context.Context, endpoint string, class Class, do func
 	var e *CallError
 	if errors.As(err, &e) {
 		result = e.Fault.String()
+		if e.Status == http.StatusTooManyRequests {
+			s.budget.Slow(endpoint)
+		}
 	}
 	s.calls.WithLabelValues(endpoint, result).Observe(time.Since(start).Seconds())
 	return err
