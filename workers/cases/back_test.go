@@ -604,3 +604,44 @@ func TestMoney_ReconcilingASettledSaleFindsNothing(t *testing.T) {
 	w.settle()
 	w.settled(expect{captures: 2, refunds: 1})
 }
+
+func TestMoney_ReceiptsAndCreditNotesAreNumberedWithoutGaps(t *testing.T) {
+	w := open(t, euros())
+	w.faults.strike(stripesim.PointAnswer, callCapture, 2, stripesim.Fault{Drop: true})
+	b, _ := w.buy("ann", 2, "visa")
+	w.crash(payment.PointDone, 1) // dies before its commit: no number is lost
+	other := w.hold("bob", 1)
+	w.card(w.start(other).Intent, "visa")
+	w.drop()
+	w.reborn()
+	w.buy("cid", 1, "visa")
+	w.refund(b, true, 0)
+	w.settle()
+	docs, err := w.db.EventDocuments(t.Context(), show, 10)
+	if err != nil || len(docs) != 4 {
+		t.Fatal(len(docs), err)
+	}
+	notes, err := w.db.BookingDocuments(t.Context(), b)
+	if err != nil || len(notes) != 2 || notes[0].Number != 1 || notes[1].Kind != store.CreditNote || notes[1].RefersTo != 1 {
+		t.Fatalf("%+v %v", notes, err)
+	}
+	// Two tickets of 10.00 and fees of 1.00, 20 % tax on both: 26.40, of which 4.40 is tax; half of it went back.
+	if r := notes[0]; r.Total != 2640 || r.Tax != 440 || r.Fees != 200 || len(r.Lines) != 1 || r.Lines[0].Quantity != 2 {
+		t.Errorf("%+v", r)
+	}
+	if n := notes[1]; n.Total != 1320 || n.Tax != 220 || n.Fees != 100 {
+		t.Errorf("%+v", n)
+	}
+	w.settled(expect{captures: 3, refunds: 1})
+}
+
+func TestMoney_LedgerIsAppendOnly(t *testing.T) {
+	w := open(t, euros())
+	w.buy("ann", 2, "visa")
+	for _, sql := range []string{`UPDATE ledger SET amount = amount + 1`, `DELETE FROM ledger`, `TRUNCATE ledger`, `DELETE FROM documents`} {
+		if _, err := w.db.Write.Exec(t.Context(), sql); err == nil || !strings.Contains(err.Error(), "append only") {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+	w.settled(expect{captures: 1})
+}

@@ -144,6 +144,14 @@ func (w *world) books(e expect) {
 	if facts, err := w.db.UnbalancedFacts(ctx, 10); err != nil || len(facts) > 0 {
 		w.t.Errorf("facts that do not sum to zero: %v %v", facts, err)
 	}
+	if gaps, err := w.db.DocumentGaps(ctx); err != nil || gaps != 0 {
+		w.t.Errorf("%d numbers of documents are missing %v", gaps, err)
+	}
+	receipts := one[int64](w, `SELECT coalesce(sum(total), 0)::bigint FROM documents WHERE kind = 'receipt'`)
+	captured := one[int64](w, `SELECT coalesce(sum(amount), 0)::bigint FROM ledger WHERE account = 'provider' AND fact LIKE 'capture:%'`)
+	if receipts != captured {
+		w.t.Errorf("receipts over %d for %d captured", receipts, captured)
+	}
 	var net int64
 	for _, v := range w.sim.BalanceTransactions() {
 		net += v.Amount

@@ -218,10 +218,10 @@ func Captured(ctx context.Context, m *store.Money, p store.Payment, a store.Atte
 	if _, err := m.MovePayment(ctx, p.ID, payment.PaymentBefore(payment.Captured), string(payment.Captured)); err != nil {
 		return err
 	}
-	if err := PostCapture(ctx, m, p, a.Charge, amount); err != nil {
+	if err := m.ValidateTickets(ctx, p.Booking); err != nil {
 		return err
 	}
-	if err := m.ValidateTickets(ctx, p.Booking); err != nil {
+	if err := PostCapture(ctx, m, p, a.Charge, amount); err != nil {
 		return err
 	}
 	return tell(ctx, m, p, "ticketsReady", payment.FactCapture+a.Charge, map[string]any{
@@ -229,7 +229,7 @@ func Captured(ctx context.Context, m *store.Money, p store.Payment, a store.Atte
 	})
 }
 
-// PostCapture posts money that came in on a charge.
+// PostCapture posts money that came in on a charge, and issues the receipt.
 func PostCapture(ctx context.Context, m *store.Money, p store.Payment, charge string, amount int64) error {
 	fees, tax, err := m.Shares(ctx, p.Booking)
 	if err != nil {
@@ -243,7 +243,10 @@ func PostCapture(ctx context.Context, m *store.Money, p store.Payment, charge st
 	if err != nil {
 		return err
 	}
-	return post(ctx, m, p, posting)
+	if err := post(ctx, m, p, posting); err != nil {
+		return err
+	}
+	return issueReceipt(ctx, m, p, charge, amount)
 }
 
 func post(ctx context.Context, m *store.Money, p store.Payment, posting payment.Posting) error {

@@ -250,6 +250,11 @@ func refunded(ctx context.Context, m *store.Money, p store.Payment, a store.Atte
 			return err
 		}
 	}
+	if status == "pending" || status == "succeeded" {
+		if err := issueCreditNote(ctx, m, p, r, g.ID, g.Amount); err != nil {
+			return err
+		}
+	}
 	r.Status, r.Provider, r.Attempt, r.Amount = status, g.ID, a.ID, g.Amount
 	if err := m.MoveRefund(ctx, r, g.Reason); err != nil {
 		return err
