@@ -152,5 +152,16 @@ func (w *Workers) addUp(ctx context.Context) error {
 	}
 	w.metrics.off.WithLabelValues("money").Set(float64(off))
 	w.metrics.off.WithLabelValues("ledger").Set(float64(len(facts)))
+	gaps, err := w.store.DocumentGaps(ctx)
+	if err != nil {
+		return err
+	}
+	w.metrics.off.WithLabelValues("documents").Set(float64(gaps))
+	disputes, refunds, err := w.store.OpenTrouble(ctx)
+	if err != nil {
+		return err
+	}
+	w.metrics.trouble.WithLabelValues("dispute").Set(float64(disputes))
+	w.metrics.trouble.WithLabelValues("refund").Set(float64(refunds))
 	return nil
 }

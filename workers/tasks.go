@@ -68,7 +68,7 @@ func (w *Workers) enqueue(ctx context.Context, kind, queue, cause string, attemp
 func (w *Workers) handlers() map[string]func(context.Context, store.Obligation) error {
 	return map[string]func(context.Context, store.Obligation) error{
 		payment.KindCapture: w.pay.Capture, payment.KindVoid: w.pay.Void, payment.KindRefund: w.pay.Refund,
-		payment.KindEnd:  w.pay.End,
+		payment.KindEnd: w.pay.End, payment.KindRun: w.pay.Run,
 		payment.KindMail: w.mail.Send,
 	}
 }

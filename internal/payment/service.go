@@ -39,6 +39,7 @@ type Task struct {
 	Intent    string    `json:"intent,omitzero"`
 	Amount    int64     `json:"amount,omitzero"`
 	Currency  string    `json:"currency,omitzero"`
+	Run       sale.UUID `json:"runId,omitzero"`
 	Exhausted bool      `json:"exhausted,omitzero"` // void: too many declined cards; the payment fails for good
 }
 
@@ -234,24 +235,11 @@ var ErrNotFailed = errors.New("payment: the refund did not fail")
 // RetryRefund tries a refund again that the provider had accepted and that failed then: the money is back with us and still
 // the fan's.
 func (s *Service) RetryRefund(ctx context.Context, refund sale.UUID) error {
-	return s.store.Money(ctx, func(m *store.Money) error {
-		r, ok, err := m.RefundOf(ctx, refund)
-		if err != nil {
-			return err
-		}
-		if !ok || r.Status != "failed" {
-			return ErrNotFailed
-		}
-		r.Status, r.Provider = "due", ""
-		if err := m.MoveRefund(ctx, r, ""); err != nil {
-			return err
-		}
-		if again, err := m.Again(ctx, KindRefund, r.Cause); err != nil || again {
-			return err
-		}
-		_, err = m.Oblige(ctx, KindRefund, r.Cause, Task{Booking: r.Booking, Refund: r.ID})
-		return err
-	})
+	ok, err := s.store.RetryRefund(ctx, refund)
+	if err == nil && !ok {
+		err = ErrNotFailed
+	}
+	return err
 }
 
 // Revoke appends wire.Revoke of a booking whose money is gone for good: its tickets end, its stock does not return.

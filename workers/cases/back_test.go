@@ -645,3 +645,36 @@ func TestMoney_LedgerIsAppendOnly(t *testing.T) {
 	}
 	w.settled(expect{captures: 1})
 }
+
+func TestMoney_WholeEventRefundedGoesOnAfterACrash(t *testing.T) {
+	w := open(t, euros())
+	var bookings []sale.UUID
+	for _, fan := range []string{"ann", "bob", "cid"} {
+		b, _ := w.buy(fan, 2, "visa")
+		bookings = append(bookings, b)
+	}
+	w.refund(bookings[1], true, 0) // one ticket went back before
+	w.settle()
+	run, err := w.pay.NewID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.db.StartRefundRun(t.Context(), store.RefundRun{ID: run, Event: show, Return: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.db.StartRefundRun(t.Context(), store.RefundRun{ID: bookings[0], Event: show}); err == nil {
+		t.Error("two refunds of one event run at once")
+	}
+	w.crash(payment.PointDone, 1) // all is ordered, nothing noted
+	w.drop()
+	w.reborn()
+	w.settle()
+	for _, b := range bookings {
+		w.want(b, "refunded")
+	}
+	runs, err := w.db.RefundRuns(t.Context(), show)
+	if err != nil || len(runs) != 1 || runs[0].Total != 3 || runs[0].Ordered != 3 || runs[0].Succeeded != 3 || runs[0].Done.IsZero() {
+		t.Errorf("%+v %v", runs, err)
+	}
+	w.settled(expect{captures: 3, refunds: 4})
+}
