@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"fairgate/internal/payment"
 	"fairgate/internal/sale"
 	"fairgate/internal/store"
 	"fairgate/internal/web"
@@ -26,6 +27,11 @@ func (a *Admin) doers(mux *http.ServeMux) {
 	a.order(mux, "/events/{event}/capacity", a.setCapacity)
 	a.order(mux, "/events/{event}/selling", a.setSelling)
 	a.order(mux, "/events/{event}/cancel", a.cancelEvent)
+	a.order(mux, "/events/{event}/refund", a.refundBooking)
+	a.order(mux, "/events/{event}/refund-all", a.refundEvent)
+	a.order(mux, "/events/{event}/refund-retry", a.retryRefund)
+	a.order(mux, "/events/{event}/refund-policy", a.setRefundPolicy)
+	a.order(mux, "/obligations/revive", a.revive)
 	a.order(mux, "/rooms", a.createRoom)
 	a.order(mux, "/rooms/{room}/state", a.setState)
 	a.order(mux, "/rooms/{room}/outflow", a.setOutflow)
@@ -109,6 +115,10 @@ func (b *priceBody) price(key, currency string) (p sale.Price, err error) {
 	p.Ticket, p.Fee, p.Included = amount.Minor, fee.Minor, b.Tax == "included"
 	if p.Ticket > sale.MaxPrice || p.Fee > sale.MaxPrice {
 		return p, web.Unprocessable(key+"price", "an amount that is not that high")
+	}
+	// The smallest booking is one ticket; what a card cannot be charged for must not be sold.
+	if err := payment.CheckAmount(sale.LineOf(p, 1, 0).Total, currency); err != nil {
+		return p, web.Unprocessable(key+"price", err.Error())
 	}
 	return p, nil
 }
@@ -328,6 +338,10 @@ func (a *Admin) readers(mux *http.ServeMux) {
 	get("/rooms/new", a.newRoomPage)
 	get("/rooms/{room}", a.roomPage)
 	get("/audit", a.auditPage)
+	get("/money", a.moneyPage)
+	get("/events/{event}/receipts", a.documentsPage)
+	get("/api/money", a.moneyJSON)
+	get("/api/events/{event}/receipts", a.documentsPage)
 	get("/api/events", a.eventsJSON)
 	get("/api/events/{event}", a.eventJSON)
 	get("/api/rooms", a.roomsJSON)

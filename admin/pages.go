@@ -20,7 +20,7 @@ var pageFiles embed.FS
 // pages are the dashboard's templates and files.
 type pages struct{ byName map[string]*template.Template }
 
-var pageNames = [...]string{"login", "home", "event", "newevent", "sale", "rooms", "room", "newroom", "audit", "problem"}
+var pageNames = [...]string{"login", "home", "event", "newevent", "sale", "rooms", "room", "newroom", "audit", "money", "receipts", "problem"}
 
 func newPages() (*pages, error) {
 	p := &pages{byName: map[string]*template.Template{}}

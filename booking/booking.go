@@ -219,6 +219,8 @@ func (a *API) Routes(r *web.Router) {
 	handle("GET", "/booking/{id}", a.showBooking)
 	handle("DELETE", "/booking/{id}", a.cancelBooking)
 	handle("POST", "/booking/{id}/cancel", a.cancelBooking)
+	handle("POST", "/booking/{id}/refund", a.refundBooking)
+	handle("GET", "/booking/{id}/documents", a.documents)
 	handle("GET", "/booking/{id}/pay", a.payPage)
 	handle("GET", "/booking/{id}/paid", a.paid)
 	handle("GET", "/booking/{id}/receipt", a.showReceipt)

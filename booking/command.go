@@ -82,6 +82,8 @@ func outcomeName(k wire.Kind) string {
 		return "repeated"
 	case wire.KindCancelled:
 		return "cancelled"
+	case wire.KindTicketsRefunded:
+		return "ticketsRefunded"
 	}
 	return "other"
 }

@@ -49,7 +49,7 @@ func newPages() (*pages, error) {
 	}
 	funcs := template.FuncMap{"asset": func(file string) string { return "/shop/" + p.names[file] }, "when": when, "clock": clock, "iso": iso, "count": count, "zero": zero,
 		"money": money, "ticketWord": ticketWord, "grouped": grouped[int], "number": grouped[int64]}
-	for _, name := range []string{"home", "event", "booking", "me", "pending", "problem", "pay"} {
+	for _, name := range []string{"home", "event", "booking", "me", "pending", "problem", "pay", "documents"} {
 		t, err := template.New("layout.html").Funcs(funcs).ParseFS(pageFiles, "page/layout.html", "page/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("reading the page %s: %w", name, err)

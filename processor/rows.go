@@ -202,7 +202,7 @@ func (w *writer) sold(f store.Fact, body wire.Body) error {
 			Currency: plain(b.Currency[:]),
 		})
 	case *wire.Frozen:
-		w.rows.Frozen(f, b.Deadline, b.Expires)
+		w.rows.Frozen(f, b.Attempt, b.Deadline, b.Expires)
 		return w.rows.Notify(f, "frozen", map[string]any{"expiresAt": rfc3339(b.Expires)})
 	case *wire.TicketsRefunded:
 		w.rows.TicketsRefunded(f, b)

@@ -67,6 +67,7 @@ func TestCapture_FailedForGoodIsToldToTheLog(t *testing.T) {
 		t.Error("something was posted")
 	}
 	// The tickets are frozen; the fan may pay again.
+	s.Exec(`UPDATE bookings SET status = 'frozen' WHERE id = $1`, r.Booking)
 	req := payment.StartRequest{Booking: r.Booking, Event: paytest.Event, User: paytest.User, Amount: 2000, Currency: "EUR"}
 	again, err := s.Service.Start(t.Context(), req)
 	if err != nil || again.Intent == r.Intent || again.Payment != r.Payment {

@@ -18,6 +18,7 @@ type metrics struct {
 	dead     *prometheus.GaugeVec
 	oldest   *prometheus.GaugeVec
 	off      *prometheus.GaugeVec
+	trouble  *prometheus.GaugeVec
 	inbox    prometheus.Gauge
 }
 
@@ -40,13 +41,14 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		dead:    gauge("fairgate_outbox_dead", "Obligations that need an operator.", "kind"),
 		oldest:  gauge("fairgate_outbox_oldest_seconds", "Age of the oldest pending obligation.", "kind"),
 		off:     gauge("fairgate_money_off", "Accounts that do not add up.", "what"),
+		trouble: gauge("fairgate_money_trouble", "What people should look at: open disputes, refunds that failed or wait for somebody.", "what"),
 		inbox:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "fairgate_webhooks_open", Help: "Stored webhooks that are not processed."}),
 	}
 	if reg == nil {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.webhooks, m.enqueue, m.tasks, m.loops, m.seconds, m.pending, m.dead, m.oldest, m.off, m.inbox,
+		m.webhooks, m.enqueue, m.tasks, m.loops, m.seconds, m.pending, m.dead, m.oldest, m.off, m.trouble, m.inbox,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
@@ -58,7 +60,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 // outbox sets the gauges of every kind, those without obligations to zero.
 func (m *metrics) outbox(stats []store.OutboxStats) {
 	by := map[string]store.OutboxStats{
-		payment.KindCapture: {}, payment.KindVoid: {}, payment.KindRefund: {}, payment.KindMail: {},
+		payment.KindCapture: {}, payment.KindVoid: {}, payment.KindRefund: {}, payment.KindEnd: {},
+		payment.KindRun: {}, payment.KindMail: {},
 	}
 	for _, s := range stats {
 		by[s.Kind] = s

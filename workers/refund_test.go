@@ -79,6 +79,7 @@ func TestRefund_OfARevokedBookingIsWhole(t *testing.T) {
 	r, _ := s.captured(t, "5")
 	s.stop()
 	s.Exec(`UPDATE tickets SET status = 'revoked' WHERE booking_id = $1`, r.Booking)
+	s.Exec(`UPDATE bookings SET status = 'revoked' WHERE id = $1`, r.Booking)
 	s.Oblige(payment.KindRefund, "orders/0/10", map[string]any{"eventId": paytest.Event, "bookingId": r.Booking})
 	s.Balanced()
 	s.run(t)

@@ -2,8 +2,10 @@ package workers
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"fairgate/internal/payment"
 	"fairgate/internal/run"
 	"fairgate/internal/store"
 )
@@ -50,20 +52,24 @@ func (w *Workers) relayBatch(ctx context.Context) (int, error) {
 	for i, o := range due {
 		if err := w.enqueueObligation(ctx, o); err != nil {
 			w.metrics.enqueue.WithLabelValues("failed").Inc()
-			return len(due), w.handBack(context.WithoutCancel(ctx), due[i:], err)
+			return len(due), w.withoutRedis(ctx, due[i:], err)
 		}
 	}
 	return len(due), nil
 }
 
-// handBack gives up a batch that Redis does not take, so that waiting for Redis counts as nobody's failure.
-func (w *Workers) handBack(ctx context.Context, rest []store.Obligation, why error) error {
+// withoutRedis does what Redis does not carry: money is done here, a batch at a time, mail waits. Waiting for Redis counts
+// as nobody's failure.
+func (w *Workers) withoutRedis(ctx context.Context, rest []store.Obligation, why error) error {
+	var money []store.Obligation
 	for _, o := range rest {
-		if err := w.store.UnclaimObligation(ctx, o, redisWait); err != nil {
+		if o.Kind != payment.KindMail {
+			money = append(money, o)
+		} else if err := w.store.UnclaimObligation(context.WithoutCancel(ctx), o, redisWait); err != nil {
 			return err
 		}
 	}
-	return why
+	return errors.Join(why, w.here(ctx, money))
 }
 
 // sweep hands webhooks to asynq that were stored and not processed: Redis was away, lost them, or processing failed.
@@ -86,7 +92,9 @@ func (w *Workers) sweepOnce(ctx context.Context) error {
 	for _, e := range open {
 		if err := w.enqueueEvent(ctx, e); err != nil {
 			w.metrics.enqueue.WithLabelValues("failed").Inc()
-			return err
+			if err := w.act(ctx, e); stopped(ctx, err) {
+				return err
+			}
 		}
 	}
 	return nil
@@ -144,5 +152,16 @@ func (w *Workers) addUp(ctx context.Context) error {
 	}
 	w.metrics.off.WithLabelValues("money").Set(float64(off))
 	w.metrics.off.WithLabelValues("ledger").Set(float64(len(facts)))
+	gaps, err := w.store.DocumentGaps(ctx)
+	if err != nil {
+		return err
+	}
+	w.metrics.off.WithLabelValues("documents").Set(float64(gaps))
+	disputes, refunds, err := w.store.OpenTrouble(ctx)
+	if err != nil {
+		return err
+	}
+	w.metrics.trouble.WithLabelValues("dispute").Set(float64(disputes))
+	w.metrics.trouble.WithLabelValues("refund").Set(float64(refunds))
 	return nil
 }

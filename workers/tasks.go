@@ -64,14 +64,22 @@ func (w *Workers) enqueue(ctx context.Context, kind, queue, cause string, attemp
 	return nil
 }
 
+// handlers says who meets an obligation of a kind.
+func (w *Workers) handlers() map[string]func(context.Context, store.Obligation) error {
+	return map[string]func(context.Context, store.Obligation) error{
+		payment.KindCapture: w.pay.Capture, payment.KindVoid: w.pay.Void, payment.KindRefund: w.pay.Refund,
+		payment.KindEnd: w.pay.End, payment.KindRun: w.pay.Run,
+		payment.KindMail: w.mail.Send,
+	}
+}
+
 // serveTasks runs asynq until ctx ends, then lets tasks in work finish.
 func (w *Workers) serveTasks(ctx context.Context) error {
 	mux := asynq.NewServeMux()
 	mux.HandleFunc(payment.KindResolve, w.doEvent)
-	mux.HandleFunc(payment.KindCapture, w.obligation(payment.KindCapture, w.pay.Capture))
-	mux.HandleFunc(payment.KindVoid, w.obligation(payment.KindVoid, w.pay.Void))
-	mux.HandleFunc(payment.KindRefund, w.obligation(payment.KindRefund, w.pay.Refund))
-	mux.HandleFunc(payment.KindMail, w.obligation(payment.KindMail, w.mail.Send))
+	for kind := range w.handlers() {
+		mux.HandleFunc(kind, w.obligation(kind))
+	}
 	hard := run.Hard(ctx)
 	base := hard
 	if hard == ctx {
@@ -101,7 +109,14 @@ func (w *Workers) doEvent(ctx context.Context, task *asynq.Task) error {
 	if err != nil || !ok {
 		return err
 	}
+	return w.act(ctx, e)
+}
+
+func (w *Workers) act(ctx context.Context, e store.WebhookEvent) error {
 	if err := w.pay.Event(ctx, e); err != nil {
+		if errors.Is(err, payment.ErrStopped) {
+			return err
+		}
 		w.metrics.tasks.WithLabelValues(payment.KindResolve, "failed").Inc()
 		return errors.Join(err, w.store.FailWebhook(context.WithoutCancel(ctx), e.ID, err.Error()))
 	}
@@ -111,7 +126,7 @@ func (w *Workers) doEvent(ctx context.Context, task *asynq.Task) error {
 
 // obligation makes an asynq handler of one that meets obligations. When to try again is the outbox's decision, not
 // asynq's: the row outlives Redis.
-func (w *Workers) obligation(kind string, do func(context.Context, store.Obligation) error) func(context.Context, *asynq.Task) error {
+func (w *Workers) obligation(kind string) func(context.Context, *asynq.Task) error {
 	return func(ctx context.Context, task *asynq.Task) error {
 		var c carried
 		if err := json.Unmarshal(task.Payload(), &c); err != nil {
@@ -121,15 +136,29 @@ func (w *Workers) obligation(kind string, do func(context.Context, store.Obligat
 		if err != nil || !ok {
 			return err
 		}
-		start := w.now()
-		err = do(ctx, o)
-		w.metrics.seconds.WithLabelValues(kind).Observe(w.now().Sub(start).Seconds())
-		if err == nil {
-			w.metrics.tasks.WithLabelValues(kind, "done").Inc()
-			return nil
-		}
-		return errors.Join(err, w.failed(context.WithoutCancel(ctx), o, err))
+		return w.meet(ctx, o)
 	}
+}
+
+// meet meets an obligation, or notes why not.
+func (w *Workers) meet(ctx context.Context, o store.Obligation) error {
+	do := w.handlers()[o.Kind]
+	if do == nil {
+		do = func(context.Context, store.Obligation) error {
+			return fmt.Errorf("%w: unknown kind", payments.ErrDead)
+		}
+	}
+	start := w.now()
+	err := do(ctx, o)
+	w.metrics.seconds.WithLabelValues(o.Kind).Observe(w.now().Sub(start).Seconds())
+	switch {
+	case err == nil:
+		w.metrics.tasks.WithLabelValues(o.Kind, "done").Inc()
+		return nil
+	case errors.Is(err, payment.ErrStopped):
+		return err
+	}
+	return errors.Join(err, w.failed(context.WithoutCancel(ctx), o, err))
 }
 
 // failed notes why, and when and how to try again.

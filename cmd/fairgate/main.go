@@ -32,6 +32,7 @@ type cli struct {
 	Migrate     migrateCommand   `cmd:"" help:"Bring the database's schema up to date and make the topics."`
 	CheckConfig checkCommand     `cmd:"" help:"Say what is wrong with a configuration, or print it in full."`
 	Verify      verifyCommand    `cmd:"" help:"Derive everything again from the logs and check every promise."`
+	Reconcile   reconcileCommand `cmd:"" help:"Compare the payment provider with the ledger once, both ways, and repair what is safe."`
 	Replay      replayCommand    `cmd:"" help:"Tell the story of one booking, event or place in line."`
 	Load        loadCommand      `cmd:"" help:"Drive simulated fans against a running server."`
 	Keys        keysCommand      `cmd:"" help:"Make signing keys."`

@@ -44,7 +44,9 @@ func (a *assembly) payments() (*payment.Service, error) {
 	if a.payment != nil {
 		return a.payment, nil
 	}
-	stripe, err := payment.NewStripe(a.cfg.Stripe, payment.StripeDeps{Metrics: a.registry})
+	stripe, err := payment.NewStripe(a.cfg.Stripe, payment.StripeDeps{
+		Metrics: a.registry, Budget: payment.NewSharedBudget(a.cfg.Stripe.Budget, a.cfg.Stripe.SecretKey, a.redis, nil),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -32,25 +32,40 @@ type Budget interface {
 	// Wait returns when one call to the endpoint may be made, or with ErrBudget or the error of ctx when it may not.
 	// Endpoint is one of a closed set: "payment_intents.create".
 	Wait(ctx context.Context, endpoint string, class Class) error
+	// Slow says that the provider refused a call to the endpoint as one too many.
+	Slow(endpoint string)
 }
 
 // ErrBudget: too many calls wait for the provider already.
 var ErrBudget = fmt.Errorf("%w: too many calls wait for the provider", ErrUnavailable)
 
-// BudgetConfig is how many calls the provider allows this process. Zero values stand for the defaults, which are what
+// errTurn: the caller gave up before its turn came.
+var errTurn = fmt.Errorf("%w: no turn with the provider yet", ErrUnavailable)
+
+// BudgetConfig is how many calls the provider allows the merchant account. Zero values stand for the defaults, which are what
 // Stripe allows a live account.
 type BudgetConfig struct {
 	PerSecond         int `yaml:"perSecond" default:"90" help:"most calls to the payment provider per second, all endpoints together"`
 	EndpointPerSecond int `yaml:"endpointPerSecond" default:"24" help:"most calls per second to one endpoint"`
-	MaxWaiting        int `yaml:"maxWaiting" default:"2048" help:"most calls that wait for their turn; further ones fail at once"`
+	MaxWaiting        int `yaml:"maxWaiting" default:"2048" help:"most calls that wait for their turn in one process; further ones fail at once"`
+	Processes         int `yaml:"processes" default:"4" help:"how many processes call the payment provider; each takes so much of the budget when Redis, which shares it, is away"`
 }
 
 // Validate refuses negative numbers.
 func (c BudgetConfig) Validate() error {
-	if c.PerSecond < 0 || c.EndpointPerSecond < 0 || c.MaxWaiting < 0 {
-		return errors.New("perSecond, endpointPerSecond, maxWaiting: must not be negative")
+	if c.PerSecond < 0 || c.EndpointPerSecond < 0 || c.MaxWaiting < 0 || c.Processes < 0 {
+		return errors.New("perSecond, endpointPerSecond, maxWaiting, processes: must not be negative")
 	}
 	return nil
+}
+
+func (c BudgetConfig) filled() BudgetConfig {
+	for v, d := range map[*int]int{&c.PerSecond: 90, &c.EndpointPerSecond: 24, &c.MaxWaiting: 2048, &c.Processes: 4} {
+		if *v == 0 {
+			*v = d
+		}
+	}
+	return c
 }
 
 // LocalBudget keeps the budget of one process: a token bucket for everything and one for each endpoint. A class takes
@@ -75,15 +90,7 @@ type bucket struct {
 
 // NewLocalBudget returns a full budget. now may be nil.
 func NewLocalBudget(cfg BudgetConfig, now func() time.Time) *LocalBudget {
-	if cfg.PerSecond == 0 {
-		cfg.PerSecond = 90
-	}
-	if cfg.EndpointPerSecond == 0 {
-		cfg.EndpointPerSecond = 24
-	}
-	if cfg.MaxWaiting == 0 {
-		cfg.MaxWaiting = 2048
-	}
+	cfg = cfg.filled()
 	if now == nil {
 		now = time.Now
 	}
@@ -106,12 +113,21 @@ func (b *LocalBudget) Wait(ctx context.Context, endpoint string, class Class) er
 		select {
 		case <-ctx.Done():
 			t.Stop()
-			return fmt.Errorf("%w: waiting for the provider's budget: %w", ErrUnavailable, ctx.Err())
+			return fmt.Errorf("%w: %w", errTurn, ctx.Err())
 		case <-t.C:
 		}
 		wait = b.again(endpoint, class)
 	}
 	return nil
+}
+
+// Slow implements Budget: the endpoint rests.
+func (b *LocalBudget) Slow(endpoint string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if one := b.each[endpoint]; one != nil {
+		one.tokens, one.at = 0, b.now().Add(slowDown)
+	}
 }
 
 // enter takes a token at once, or counts the caller among those that wait.

@@ -20,20 +20,23 @@ type Giveback struct {
 	Amount   int64
 	Currency string // upper case
 	Charge   string
+	Intent   string
+	Reason   string    // why it failed; empty if it did not
 	Refund   sale.UUID // our row, from the metadata; zero if it is none of ours
 }
 
 // RefundSpec is a refund to be made. The row's id goes into the metadata.
 type RefundSpec struct {
-	Intent string
-	Refund sale.UUID
-	Amount int64
-	Key    string
+	Intent   string
+	Refund   sale.UUID
+	Amount   int64
+	Currency string
+	Key      string
 }
 
 // Refund gives captured money back.
 func (s *Stripe) Refund(ctx context.Context, spec RefundSpec) (Giveback, error) {
-	p := &stripe.RefundParams{PaymentIntent: stripe.String(spec.Intent), Amount: stripe.Int64(spec.Amount)}
+	p := &stripe.RefundParams{PaymentIntent: stripe.String(spec.Intent), Amount: stripe.Int64(ToProvider(spec.Amount, spec.Currency))}
 	p.AddMetadata("refundId", spec.Refund.String())
 	p.SetIdempotencyKey(spec.Key)
 	var g Giveback
@@ -80,13 +83,62 @@ func (s *Stripe) Givebacks(ctx context.Context, intent string) ([]Giveback, erro
 
 func givebackOf(re *stripe.Refund) Giveback {
 	g := Giveback{
-		ID: re.ID, Status: string(re.Status), Amount: re.Amount, Currency: strings.ToUpper(string(re.Currency)),
+		ID: re.ID, Status: string(re.Status), Amount: fromProvider(re.Amount, string(re.Currency)),
+		Currency: strings.ToUpper(string(re.Currency)), Reason: string(re.FailureReason),
+	}
+	if re.PaymentIntent != nil {
+		g.Intent = re.PaymentIntent.ID
 	}
 	if re.Charge != nil {
 		g.Charge = re.Charge.ID
 	}
 	g.Refund, _ = sale.ParseUUID(re.Metadata["refundId"]) // none of ours: zero
 	return g
+}
+
+// Complaint is what we use of a Dispute at the provider.
+type Complaint struct {
+	ID        string
+	Intent    string
+	Charge    string
+	Amount    int64  // minor units
+	Currency  string // upper case
+	Reason    string
+	Status    string    // needs_response, under_review, won, lost, warning_…
+	DueBy     time.Time // until when evidence is taken; zero if it is not
+	Withdrawn bool      // the money was taken from our account, at least for a while
+}
+
+// Complaint fetches a dispute.
+func (s *Stripe) Complaint(ctx context.Context, id string) (Complaint, error) {
+	var c Complaint
+	err := s.call(ctx, "disputes.get", ClassResolve, func(ctx context.Context) error {
+		p := &stripe.DisputeParams{}
+		p.Context = ctx
+		d, err := s.api.Disputes.Get(id, p)
+		if err == nil {
+			c = complaintOf(d)
+		}
+		return err
+	})
+	return c, err
+}
+
+func complaintOf(d *stripe.Dispute) Complaint {
+	c := Complaint{
+		ID: d.ID, Amount: fromProvider(d.Amount, string(d.Currency)), Currency: strings.ToUpper(string(d.Currency)),
+		Reason: string(d.Reason), Status: string(d.Status), Withdrawn: len(d.BalanceTransactions) > 0,
+	}
+	if d.PaymentIntent != nil {
+		c.Intent = d.PaymentIntent.ID
+	}
+	if d.Charge != nil {
+		c.Charge = d.Charge.ID
+	}
+	if d.EvidenceDetails != nil && d.EvidenceDetails.DueBy > 0 {
+		c.DueBy = time.Unix(d.EvidenceDetails.DueBy, 0).UTC()
+	}
+	return c
 }
 
 // Movement is a balance transaction: money that came to our account at the provider, or went.
@@ -172,8 +224,9 @@ func span(since, until time.Time) *stripe.RangeQueryParams {
 }
 
 func movementOf(b *stripe.BalanceTransaction) Movement {
+	currency := string(b.Currency)
 	m := Movement{
-		ID: b.ID, Type: string(b.Type), Amount: b.Amount, Fee: b.Fee, Currency: strings.ToUpper(string(b.Currency)),
+		ID: b.ID, Type: string(b.Type), Amount: fromProvider(b.Amount, currency), Fee: fromProvider(b.Fee, currency), Currency: strings.ToUpper(string(b.Currency)),
 		Created: time.Unix(b.Created, 0).UTC(),
 	}
 	if b.Source != nil {

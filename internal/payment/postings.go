@@ -14,6 +14,7 @@ const (
 	AccountRefunds  = "refunds"  // given back to fans
 	AccountDisputes = "disputes" // withdrawn by banks
 	AccountCosts    = "costs"    // what the provider charges us
+	AccountLosses   = "losses"   // withdrawn by banks beyond what was still the fan's
 )
 
 // Prefixes of facts; the provider's object id follows. One fact has one posting.
@@ -23,6 +24,7 @@ const (
 	FactRefundFailed = "refund-failed:"
 	FactDispute      = "dispute:"
 	FactDisputeWon   = "dispute-won:"
+	FactUncovered    = "dispute-uncovered:"
 	FactCost         = "cost:"
 )
 
@@ -68,14 +70,28 @@ func RefundFailedPosting(refund, currency string, amount int64) (Posting, error)
 	return pair(FactRefundFailed+refund, currency, amount, AccountProvider, AccountRefunds)
 }
 
-// DisputePosting is the posting of money that a bank withdrew.
-func DisputePosting(dispute, currency string, amount int64) (Posting, error) {
-	return pair(FactDispute+dispute, currency, amount, AccountDisputes, AccountProvider)
+// DisputePosting is the posting of money that a bank withdrew. covered of it stands against tickets and refunds; the rest had
+// gone back already, or was never the fan's, and is a loss.
+func DisputePosting(dispute, currency string, amount, covered int64) (Posting, error) {
+	if amount <= 0 || covered < 0 || covered > amount {
+		return Posting{}, fmt.Errorf("%w: dispute of %d that covers %d", ErrPosting, amount, covered)
+	}
+	return post(FactDispute+dispute, currency,
+		Entry{AccountDisputes, covered}, Entry{AccountLosses, amount - covered}, Entry{AccountProvider, -amount})
 }
 
-// DisputeWonPosting reverses DisputePosting.
-func DisputeWonPosting(dispute, currency string, amount int64) (Posting, error) {
-	return pair(FactDisputeWon+dispute, currency, amount, AccountProvider, AccountDisputes)
+// DisputeWonPosting reverses a DisputePosting, whatever it was.
+func DisputeWonPosting(dispute, currency string, entries []Entry) (Posting, error) {
+	back := make([]Entry, len(entries))
+	for i, e := range entries {
+		back[i] = Entry{e.Account, -e.Amount}
+	}
+	return post(FactDisputeWon+dispute, currency, back...)
+}
+
+// UncoverPosting moves a part of an open dispute to the losses: a refund had given it back already.
+func UncoverPosting(dispute, refund, currency string, amount int64) (Posting, error) {
+	return pair(FactUncovered+dispute+"/"+refund, currency, amount, AccountLosses, AccountDisputes)
 }
 
 // CostPosting is the posting of what the provider kept of a balance transaction.

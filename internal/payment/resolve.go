@@ -2,10 +2,12 @@ package payment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"fairgate/internal/sale"
 	"fairgate/internal/store"
+	"fairgate/internal/wire"
 )
 
 // Types of events, as the provider names them, that decisions here hang on.
@@ -14,6 +16,7 @@ const (
 	EventAuthorised = "payment_intent.amount_capturable_updated"
 	EventSucceeded  = "payment_intent.succeeded"
 	EventCanceled   = "payment_intent.canceled"
+	EventAction     = "payment_intent.requires_action"
 )
 
 // Resolution is what looking at an intent found.
@@ -33,7 +36,7 @@ type Resolution struct {
 func (s *Service) Resolve(ctx context.Context, intent string) (Resolution, error) {
 	i, err := s.stripe.Intent(ctx, intent, ClassResolve)
 	if err != nil {
-		return Resolution{}, err
+		return Resolution{}, errors.Join(err, s.KeepHold(ctx, intent, err))
 	}
 	return s.ResolveIntent(ctx, i)
 }
@@ -44,6 +47,11 @@ func (s *Service) ResolveIntent(ctx context.Context, i Intent) (Resolution, erro
 	a, p, ok, err := s.find(ctx, i)
 	if err != nil {
 		return out, err
+	}
+	if !ok {
+		if a, p, ok, err = s.Restore(ctx, i, false); err != nil {
+			return out, err
+		}
 	}
 	if !ok {
 		return out, s.stray(ctx, i)
@@ -109,6 +117,10 @@ func (s *Service) resolved(ctx context.Context, p store.Payment, a store.Attempt
 			_, err := m.MoveAttempt(ctx, a, []string{string(Creating), string(Open)}, string(Voided))
 			return err
 		})
+	case IntentRequiresAction:
+		if Live(State(a.Status)) {
+			s.extend(p, wire.CauseAuthenticate, authenticateFor)
+		}
 	case IntentRequiresMethod:
 		if i.Declined != "" {
 			return s.declined(ctx, p, a, i)
@@ -132,6 +144,9 @@ func (s *Service) paid(ctx context.Context, p store.Payment, a store.Attempt, i 
 		return nil
 	}
 	if err := s.Authorise(ctx, p, a.ID, i.Amount, i.Currency, i.ID); err != nil {
+		return err
+	}
+	if err := s.At(PointLogged); err != nil {
 		return err
 	}
 	return s.store.Money(ctx, func(m *store.Money) error { return authorised(ctx, m, p, a) })

@@ -25,6 +25,8 @@ const (
 	KindCapture = "payment:capture" // payload Task; take the money of a confirmed attempt
 	KindVoid    = "payment:void"    // payload Task; of one intent, or of all of a booking's
 	KindRefund  = "payment:refund"  // payload Task; the refunds row of the same cause
+	KindEnd     = "payment:end"     // payload Task; tickets whose money the provider or a bank gave back end in the log
+	KindRun     = "payment:run"     // payload Task with the run's id; refunds of a whole event, a batch of bookings at a time
 	KindMail    = "notify:mail"     // payload notice id or nothing; the notification of the same cause
 )
 
@@ -37,6 +39,7 @@ type Task struct {
 	Intent    string    `json:"intent,omitzero"`
 	Amount    int64     `json:"amount,omitzero"`
 	Currency  string    `json:"currency,omitzero"`
+	Run       sale.UUID `json:"runId,omitzero"`
 	Exhausted bool      `json:"exhausted,omitzero"` // void: too many declined cards; the payment fails for good
 }
 
@@ -87,6 +90,7 @@ type Deps struct {
 	Random   io.Reader
 	Log      *slog.Logger
 	Metrics  prometheus.Registerer
+	At       At // nil outside tests
 }
 
 // Service starts, resolves and refunds payments. Booking and the workers use the same one, so that a lost webhook, a
@@ -102,6 +106,7 @@ type Service struct {
 	random   io.Reader
 	log      *slog.Logger
 	odd      *prometheus.CounterVec
+	at       At
 }
 
 // NewService registers fairgate_payment_odd_total{what}: intents without a row, and amounts that differ.
@@ -114,7 +119,7 @@ func NewService(cfg Config, deps Deps) (*Service, error) {
 	}
 	s := &Service{
 		cfg: cfg, store: deps.Store, stripe: deps.Stripe, orders: deps.Orders, ask: deps.Ask, roomTime: deps.RoomTime,
-		now: deps.Now, random: deps.Random, log: deps.Log,
+		now: deps.Now, random: deps.Random, log: deps.Log, at: deps.At,
 		odd: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "fairgate_payment_odd_total", Help: "Things at the payment provider that should not be: stray, wrong_amount.",
 		}, []string{"what"}),
@@ -183,7 +188,20 @@ type RefundRequest struct {
 	Booking sale.UUID
 	Tickets []uint16 // indexes in the booking, from 0
 	Return  bool     // the stock becomes free again
+
+	KeepFees bool      // booking fees, with their tax, stay with the seller
+	By       Asker     // who asks; empty is the organiser
+	Run      sale.UUID // the refund of a whole event that this belongs to; zero if none
 }
+
+// Asker is who asked for a refund.
+type Asker string
+
+// Askers.
+const (
+	ByOrganiser Asker = "organiser"
+	ByFan       Asker = "fan"
+)
 
 // ErrUnknownPayment: the booking has no payment.
 var ErrUnknownPayment = errors.New("payment: the booking has no payment")
@@ -198,7 +216,48 @@ func (s *Service) Refund(ctx context.Context, r RefundRequest) error {
 	if !ok {
 		return ErrUnknownPayment
 	}
+	if r.By == "" {
+		r.By = ByOrganiser
+	}
+	// A crash after this leaves an order that nothing came of; without it the log's outcome would give back too much.
+	err = s.store.OrderRefund(ctx, store.RefundOrder{
+		Refund: r.Refund, Booking: r.Booking, Fees: !r.KeepFees, By: string(r.By), Run: r.Run,
+	})
+	if err != nil {
+		return err
+	}
 	return s.append(ctx, p, &wire.Refunded{Refund: r.Refund, Return: r.Return, Tickets: r.Tickets})
+}
+
+// ErrNotFailed: the refund did not fail, so there is nothing to try again.
+var ErrNotFailed = errors.New("payment: the refund did not fail")
+
+// RetryRefund tries a refund again that the provider had accepted and that failed then: the money is back with us and still
+// the fan's.
+func (s *Service) RetryRefund(ctx context.Context, refund sale.UUID) error {
+	ok, err := s.store.RetryRefund(ctx, refund)
+	if err == nil && !ok {
+		err = ErrNotFailed
+	}
+	return err
+}
+
+// Revoke appends wire.Revoke of a booking whose money is gone for good: its tickets end, its stock does not return.
+func (s *Service) Revoke(ctx context.Context, booking sale.UUID) error {
+	p, _, ok, err := s.store.AttemptsOf(ctx, booking)
+	if err != nil || !ok {
+		return errors.Join(err, ErrUnknownPayment)
+	}
+	return s.append(ctx, p, &wire.Revoke{Reason: wire.ReasonCancelledByShop})
+}
+
+// EndTickets appends wire.Refunded for tickets whose refund is written down already.
+func (s *Service) EndTickets(ctx context.Context, booking, refund sale.UUID, tickets []uint16) error {
+	p, _, ok, err := s.store.AttemptsOf(ctx, booking)
+	if err != nil || !ok {
+		return errors.Join(err, ErrUnknownPayment)
+	}
+	return s.append(ctx, p, &wire.Refunded{Refund: refund, Tickets: tickets})
 }
 
 func code(currency string) (c [3]byte) {

@@ -236,6 +236,9 @@ func TestResolve_StrayAuthorisationIsVoidedByObligation(t *testing.T) {
 	out := start(t, w, w.Hold(2000))
 	w.Pay(out, "pay")
 	w.Exec(`DELETE FROM payment_attempts`)
+	w.Exec(`DELETE FROM payments`)
+	w.Exec(`DELETE FROM booking_lines`)
+	w.Exec(`DELETE FROM bookings`) // a booking that there is would have its payment restored
 	got, err := w.Service.Resolve(t.Context(), out.Intent)
 	if err != nil || got.Known {
 		t.Fatalf("%+v %v", got, err)

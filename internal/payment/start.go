@@ -18,6 +18,9 @@ const (
 	// createTries and createPause are how long a second call waits for the first one's answer.
 	createTries = 5
 	createPause = 200 * time.Millisecond
+	// behindTries and behindPause are how long a payment waits for its booking's row.
+	behindTries = 40
+	behindPause = 50 * time.Millisecond
 )
 
 // StartRequest is a live hold or offer (or a paid booking) that its owner wants to pay.
@@ -52,7 +55,7 @@ type Receipt struct {
 func (s *Service) Start(ctx context.Context, r StartRequest) (Receipt, error) {
 	// Twice: the intent of the attempt may turn out to be cancelled, and then another attempt takes its place.
 	for range 2 {
-		p, a, fresh, err := s.plan(ctx, r)
+		p, a, fresh, err := s.planned(ctx, r)
 		if err != nil {
 			return Receipt{}, err
 		}
@@ -68,9 +71,14 @@ func (s *Service) Start(ctx context.Context, r StartRequest) (Receipt, error) {
 				return Receipt{}, err
 			}
 		}
+		began := s.now()
 		i, err := s.intentFor(ctx, r, p, a)
 		if err != nil {
+			s.keep(p, err)
 			return Receipt{}, err
+		}
+		if s.now().Sub(began) > longWait {
+			s.extend(p, wire.CausePaymentSlot, keepFor)
 		}
 		if i.Status == IntentCanceled && Live(State(a.Status)) {
 			if err := s.resolved(ctx, p, a, i); err != nil {
@@ -83,8 +91,30 @@ func (s *Service) Start(ctx context.Context, r StartRequest) (Receipt, error) {
 	return Receipt{}, fmt.Errorf("starting a payment: the provider cancelled it twice: %w", ErrUnavailable)
 }
 
+// errBehind: Postgres does not show the booking yet.
+var errBehind = fmt.Errorf("%w: the booking is not projected yet", ErrUnavailable)
+
+// planned is plan, waiting a moment for the booking's row.
+func (s *Service) planned(ctx context.Context, r StartRequest) (p store.Payment, a store.Attempt, fresh bool, err error) {
+	for range behindTries {
+		if p, a, fresh, err = s.plan(ctx, r); !errors.Is(err, errBehind) {
+			return p, a, fresh, err
+		}
+		select {
+		case <-ctx.Done():
+			return p, a, fresh, err
+		case <-time.After(behindPause):
+		}
+	}
+	return p, a, fresh, err
+}
+
 // plan makes or finds the payment and the attempt by which it is, or was, paid. Crash story: rows without an intent are
 // an attempt in creating, which the next call takes up with the same key.
+//
+// The booking's row is locked before anything is written: either its end is there and nothing begins, or the projector
+// finds the payment when it writes the end, and voids it. Without a row of the booking there would be nothing to lock, so
+// a payment waits for it.
 func (s *Service) plan(ctx context.Context, r StartRequest) (p store.Payment, a store.Attempt, fresh bool, err error) {
 	id, err := s.NewID()
 	if err != nil {
@@ -95,6 +125,10 @@ func (s *Service) plan(ctx context.Context, r StartRequest) (p store.Payment, a 
 		return p, a, false, err
 	}
 	err = s.store.Money(ctx, func(m *store.Money) error {
+		payable, err := mayStart(ctx, m, r.Booking)
+		if err != nil {
+			return err
+		}
 		known, err := m.AddPayment(ctx, store.Payment{
 			ID: id, Booking: r.Booking, Event: r.Event, User: r.User, Amount: r.Amount, Currency: r.Currency, Status: string(Started),
 		})
@@ -119,14 +153,30 @@ func (s *Service) plan(ctx context.Context, r StartRequest) (p store.Payment, a 
 		if err != nil {
 			return err
 		}
-		a, err = s.pick(ctx, m, p, all, next)
+		a, err = s.pick(ctx, m, p, all, next, payable)
 		return err
 	})
 	return p, a, fresh, err
 }
 
+// mayStart locks the booking and says whether a new attempt may begin, or only one under way be shown.
+func mayStart(ctx context.Context, m *store.Money, booking sale.UUID) (bool, error) {
+	status, ok, err := m.LockBooking(ctx, booking)
+	switch {
+	case err != nil:
+		return false, err
+	case !ok || status == "waitlisted":
+		return false, errBehind
+	case status == "held" || status == "offered" || status == "frozen":
+		return true, nil
+	case status == "confirmed" || status == "refunded":
+		return false, nil
+	}
+	return false, ErrEnded
+}
+
 // pick chooses the attempt to go on with: the live one, the one that paid, or a new one.
-func (s *Service) pick(ctx context.Context, m *store.Money, p store.Payment, all []store.Attempt, next sale.UUID) (store.Attempt, error) {
+func (s *Service) pick(ctx context.Context, m *store.Money, p store.Payment, all []store.Attempt, next sale.UUID, payable bool) (store.Attempt, error) {
 	for _, a := range all {
 		stale := State(a.Status) == Creating && s.now().Sub(a.Created) > KeyLife
 		if stale {
@@ -139,7 +189,7 @@ func (s *Service) pick(ctx context.Context, m *store.Money, p store.Payment, all
 			return a, nil
 		}
 	}
-	if State(p.Status) != Started || len(all) >= maxAttempts {
+	if !payable || State(p.Status) != Started || len(all) >= maxAttempts {
 		return store.Attempt{}, ErrEnded
 	}
 	a := store.Attempt{ID: next, Payment: p.ID, Number: len(all) + 1, Status: string(Creating), Created: s.now()}
@@ -191,6 +241,9 @@ func (s *Service) intentFor(ctx context.Context, r StartRequest, p store.Payment
 // timeout, which yields the same intent. It is ErrEnded if the attempt was ended meanwhile; the intent then exists,
 // and whoever ended the attempt cancels it.
 func (s *Service) Complete(ctx context.Context, p store.Payment, a store.Attempt, description string) (Intent, error) {
+	if err := s.At(PointPlanned); err != nil {
+		return Intent{}, err
+	}
 	i, err := s.create(ctx, IntentSpec{
 		Attempt: a.ID, Payment: p.ID, Booking: p.Booking, Event: p.Event, Amount: p.Amount, Currency: p.Currency, Description: description,
 	})
@@ -204,6 +257,9 @@ func (s *Service) Complete(ctx context.Context, p store.Payment, a store.Attempt
 		return Intent{}, errors.Join(err, moved)
 	}
 	if err != nil {
+		return Intent{}, err
+	}
+	if err := s.At(PointMade); err != nil {
 		return Intent{}, err
 	}
 	// A crash here leaves the attempt in creating; the next call gets the same intent.
@@ -223,8 +279,11 @@ func (s *Service) Complete(ctx context.Context, p store.Payment, a store.Attempt
 	if err != nil {
 		return Intent{}, err
 	}
-	if !ok || now.Intent != i.ID || !Live(State(now.Status)) {
+	switch {
+	case !ok || now.Intent != i.ID || State(now.Status) == Voided || State(now.Status) == Failed:
 		return Intent{}, ErrEnded
+	case State(now.Status) != Open:
+		return s.stripe.Intent(ctx, i.ID, ClassCreate) // paid already: what we were told is old
 	}
 	return i, nil
 }
@@ -273,6 +332,9 @@ func (s *Service) startFree(ctx context.Context, out Receipt, p store.Payment, a
 	}
 	if err := s.Authorise(ctx, p, a.ID, 0, p.Currency, ""); err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if err := s.At(PointLogged); err != nil {
+		return Receipt{}, err
 	}
 	err := s.store.Money(ctx, func(m *store.Money) error { return authorised(ctx, m, p, a) })
 	if out.Status == Started {

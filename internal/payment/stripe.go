@@ -140,7 +140,9 @@ type Intent struct {
 	Charge       string // the newest; empty before the first
 	Declined     string // code of the newest failure
 	Attempt      sale.UUID
+	Payment      sale.UUID
 	Booking      sale.UUID
+	Event        int64
 	Created      time.Time
 }
 
@@ -172,7 +174,7 @@ type IntentSpec struct {
 // everywhere.
 func (s *Stripe) CreateIntent(ctx context.Context, spec IntentSpec) (Intent, error) {
 	p := &stripe.PaymentIntentParams{
-		Amount: stripe.Int64(spec.Amount), Currency: stripe.String(strings.ToLower(spec.Currency)),
+		Amount: stripe.Int64(ToProvider(spec.Amount, spec.Currency)), Currency: stripe.String(strings.ToLower(spec.Currency)),
 		CaptureMethod:      stripe.String(string(stripe.PaymentIntentCaptureMethodManual)),
 		PaymentMethodTypes: stripe.StringSlice([]string{"card"}),
 	}
@@ -199,7 +201,7 @@ func (s *Stripe) Intent(ctx context.Context, id string, class Class) (Intent, er
 	})
 }
 
-// Capture takes the authorised money.
+// Capture takes authorised money; amount is in the provider's units (ToProvider).
 func (s *Stripe) Capture(ctx context.Context, id string, amount int64, key string) (Intent, error) {
 	return s.intent(ctx, "payment_intents.capture", ClassCapture, func(ctx context.Context) (*stripe.PaymentIntent, error) {
 		p := &stripe.PaymentIntentCaptureParams{AmountToCapture: stripe.Int64(amount)}
@@ -232,8 +234,9 @@ func (s *Stripe) intent(ctx context.Context, endpoint string, class Class, do fu
 }
 
 func intentOf(pi *stripe.PaymentIntent) Intent {
+	currency := string(pi.Currency)
 	i := Intent{
-		ID: pi.ID, Status: string(pi.Status), Amount: pi.Amount, Received: pi.AmountReceived,
+		ID: pi.ID, Status: string(pi.Status), Amount: fromProvider(pi.Amount, currency), Received: fromProvider(pi.AmountReceived, currency),
 		Currency: strings.ToUpper(string(pi.Currency)), ClientSecret: pi.ClientSecret, Created: time.Unix(pi.Created, 0).UTC(),
 	}
 	if pi.LatestCharge != nil {
@@ -247,6 +250,8 @@ func intentOf(pi *stripe.PaymentIntent) Intent {
 	// Metadata that is not ours leaves the ids zero: the intent is then foreign.
 	i.Attempt, _ = sale.ParseUUID(pi.Metadata["attemptId"])
 	i.Booking, _ = sale.ParseUUID(pi.Metadata["bookingId"])
+	i.Payment, _ = sale.ParseUUID(pi.Metadata["paymentId"])
+	i.Event, _ = sale.ParseID(pi.Metadata["eventId"])
 	return i
 }
 
@@ -263,6 +268,9 @@ func (s *Stripe) call(ctx context.Context, endpoint string, class Class, do func
 	var e *CallError
 	if errors.As(err, &e) {
 		result = e.Fault.String()
+		if e.Status == http.StatusTooManyRequests {
+			s.budget.Slow(endpoint)
+		}
 	}
 	s.calls.WithLabelValues(endpoint, result).Observe(time.Since(start).Seconds())
 	return err

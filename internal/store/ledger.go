@@ -50,6 +50,14 @@ func (m *Money) Post(ctx context.Context, p LedgerPosting) (posted bool, err err
 	return true, nil
 }
 
+// Posted says whether a fact is in the ledger.
+func (db *DB) Posted(ctx context.Context, fact string) (posted bool, err error) {
+	if err = db.Write.QueryRow(ctx, `SELECT EXISTS (SELECT FROM ledger WHERE fact = $1)`, fact).Scan(&posted); err != nil {
+		return false, fmt.Errorf("looking for a fact: %w", err)
+	}
+	return posted, nil
+}
+
 // Balance is an account's sum.
 type Balance struct {
 	Merchant int64
@@ -74,56 +82,90 @@ func (db *DB) Balances(ctx context.Context, event int64) ([]Balance, error) {
 
 // MoneyCheck is invariant 4 for one merchant account, event and currency: Difference must be zero.
 //
-//	Captured + DueToCapture = LivePaid + Refunded + DueToRefund + Disputed
+//	Captured + DueToCapture = LivePaid + Refunded + DueToRefund + Retained + Disputed
+//
+// While a bank decides, the tickets and refunds that wait for it are neither live nor due: they are Disputed, and what it
+// withdrew beyond them is in the ledger's account "losses".
 type MoneyCheck struct {
 	Merchant     int64
 	Event        int64
 	Currency     string
 	Captured     int64 // taken, by the ledger
 	DueToCapture int64 // confirmed attempts that are not captured yet
-	LivePaid     int64 // tickets confirmed or valid
+	LivePaid     int64 // tickets confirmed or valid, less what went back on them without ending one
 	Refunded     int64 // given back, by the ledger
 	DueToRefund  int64 // refunds not yet accepted by the provider, or failed, and obligations to refund
-	Disputed     int64
+	Retained     int64 // kept of the price of refunded tickets
+	Disputed     int64 // tickets and refunds under dispute, and what was lost of them
 	Difference   int64
 }
 
+// checkMoney is invariant 4 as a query: one row for each term that an account, event and currency has, then their sums.
+// A refund is owed only where money was taken or will be.
+const checkMoney = `
+	WITH parts (m, e, c, term, amount) AS (
+		SELECT merchant_account_id, event_id, currency, 'captured', amount FROM ledger WHERE account = 'provider' AND starts_with(fact, 'capture:')
+		UNION ALL
+		SELECT merchant_account_id, event_id, currency, 'refunded', amount FROM ledger WHERE account = 'refunds'
+		UNION ALL
+		SELECT p.merchant_account_id, p.event_id, p.currency, 'due', p.amount
+		FROM payments p JOIN payment_attempts a ON a.payment_id = p.id AND a.status = 'confirmed'
+		UNION ALL
+		SELECT e.merchant_account_id, t.event_id, e.currency, 'live', t.amount
+		FROM tickets t JOIN events e ON e.id = t.event_id WHERE t.status IN ('confirmed', 'valid')
+		UNION ALL -- went back on live tickets
+		SELECT p.merchant_account_id, p.event_id, r.currency, CASE WHEN d.id IS NULL THEN 'live' ELSE 'disputed' END, -r.amount
+		FROM refunds r JOIN payments p ON p.id = r.payment_id JOIN bookings b ON b.id = r.booking_id
+			LEFT JOIN disputes d ON d.payment_id = p.id AND d.status = 'open' AND d.amount > 0
+		WHERE r.tickets = '{}' AND r.status IN ('pending', 'succeeded') AND b.status = 'confirmed'
+			AND r.attempt_id = (SELECT a.id FROM payment_attempts a WHERE a.payment_id = p.id AND a.status = 'captured' ORDER BY a.number LIMIT 1)
+		UNION ALL
+		SELECT p.merchant_account_id, p.event_id, r.currency, CASE r.status WHEN 'withheld' THEN 'disputed' ELSE 'owed' END, r.amount
+		FROM refunds r JOIN payments p ON p.id = r.payment_id
+		WHERE r.status IN ('due', 'failed', 'requires_action', 'withheld') AND p.status IN ('confirmed', 'captured', 'partly_refunded', 'refunded')
+		UNION ALL
+		SELECT p.merchant_account_id, p.event_id, r.currency, 'retained', r.retained
+		FROM refunds r JOIN payments p ON p.id = r.payment_id
+		WHERE r.status <> 'cancelled' AND r.retained <> 0 AND p.status IN ('confirmed', 'captured', 'partly_refunded', 'refunded')
+		UNION ALL -- frozen for the bank's decision, not for a capture that failed
+		SELECT p.merchant_account_id, p.event_id, p.currency, 'disputed', t.amount
+		FROM tickets t JOIN bookings b ON b.id = t.booking_id JOIN payments p ON p.booking_id = b.id
+		WHERE t.status = 'frozen' AND b.status = 'confirmed'
+			AND EXISTS (SELECT FROM disputes d WHERE d.payment_id = p.id AND d.status = 'open' AND d.amount > 0)
+		UNION ALL
+		SELECT p.merchant_account_id, p.event_id, d.currency, 'disputed', d.covered
+		FROM disputes d JOIN payments p ON p.id = d.payment_id WHERE d.status = 'lost'
+		UNION ALL
+		-- A revoked booking's refund of all that is left has no row until a worker has taken it up.
+		SELECT p.merchant_account_id, p.event_id, p.currency, 'owed',
+			greatest(0, p.amount - coalesce((SELECT sum(amount + retained) FROM refunds r WHERE r.payment_id = p.id AND r.status <> 'cancelled'), 0)
+				- coalesce((SELECT sum(covered) FROM disputes d WHERE d.payment_id = p.id AND d.status = 'lost'), 0))
+		FROM outbox o JOIN payments p ON p.booking_id = (o.payload ->> 'bookingId')::uuid
+		WHERE o.kind = 'payment:refund' AND o.status <> 'done' AND p.status IN ('confirmed', 'captured', 'partly_refunded', 'refunded')
+			AND NOT EXISTS (SELECT FROM refunds r WHERE r.cause = o.cause))
+	SELECT m, e, c, sum(amount) FILTER (WHERE term = 'captured'), sum(amount) FILTER (WHERE term = 'due'),
+		sum(amount) FILTER (WHERE term = 'live'), sum(amount) FILTER (WHERE term = 'refunded'), sum(amount) FILTER (WHERE term = 'owed'),
+		sum(amount) FILTER (WHERE term = 'retained'), sum(amount) FILTER (WHERE term = 'disputed')
+	FROM parts GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`
+
 // CheckMoney evaluates invariant 4 in one snapshot, for every merchant account, event and currency that has money.
 func (db *DB) CheckMoney(ctx context.Context) ([]MoneyCheck, error) {
-	rows, err := db.Write.Query(ctx, `
-		WITH parts AS (
-			SELECT merchant_account_id AS m, event_id AS e, currency AS c,
-				sum(amount) FILTER (WHERE account = 'provider' AND fact LIKE 'capture:%') AS captured, 0::numeric AS due,
-				0::numeric AS live, sum(amount) FILTER (WHERE account = 'refunds') AS refunded, 0::numeric AS owed,
-				sum(amount) FILTER (WHERE account = 'disputes') AS disputed
-			FROM ledger GROUP BY 1, 2, 3
-			UNION ALL
-			SELECT p.merchant_account_id, p.event_id, p.currency, 0, sum(p.amount), 0, 0, 0, 0
-			FROM payments p JOIN payment_attempts a ON a.payment_id = p.id AND a.status = 'confirmed' GROUP BY 1, 2, 3
-			UNION ALL
-			SELECT e.merchant_account_id, t.event_id, e.currency, 0, 0, sum(t.amount), 0, 0, 0
-			FROM tickets t JOIN events e ON e.id = t.event_id WHERE t.status IN ('confirmed', 'valid') GROUP BY 1, 2, 3
-			UNION ALL
-			SELECT p.merchant_account_id, p.event_id, r.currency, 0, 0, 0, 0, sum(r.amount), 0
-			FROM refunds r JOIN payments p ON p.id = r.payment_id WHERE r.status IN ('due', 'failed', 'requires_action') GROUP BY 1, 2, 3
-			UNION ALL
-			-- A revoked booking's refund of all that is left has no row until a worker has taken it up.
-			SELECT p.merchant_account_id, p.event_id, p.currency, 0, 0, 0, 0,
-				sum(p.amount - coalesce((SELECT sum(amount) FROM refunds r WHERE r.payment_id = p.id AND r.status <> 'cancelled'), 0)), 0
-			FROM outbox o JOIN payments p ON p.booking_id = (o.payload ->> 'bookingId')::uuid
-			WHERE o.kind = 'payment:refund' AND o.status <> 'done' AND NOT EXISTS (SELECT FROM refunds r WHERE r.cause = o.cause)
-			GROUP BY 1, 2, 3)
-		SELECT m, e, c, coalesce(sum(captured), 0)::bigint, coalesce(sum(due), 0)::bigint, coalesce(sum(live), 0)::bigint,
-			coalesce(sum(refunded), 0)::bigint, coalesce(sum(owed), 0)::bigint, coalesce(sum(disputed), 0)::bigint
-		FROM parts GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`)
+	rows, err := db.Write.Query(ctx, checkMoney)
 	if err != nil {
 		return nil, fmt.Errorf("checking the money: %w", err)
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (k MoneyCheck, err error) {
-		err = row.Scan(&k.Merchant, &k.Event, &k.Currency, &k.Captured, &k.DueToCapture, &k.LivePaid, &k.Refunded,
-			&k.DueToRefund, &k.Disputed)
-		k.Difference = k.Captured + k.DueToCapture - k.LivePaid - k.Refunded - k.DueToRefund - k.Disputed
-		return k, err
+		var sums [7]*int64
+		if err = row.Scan(&k.Merchant, &k.Event, &k.Currency, &sums[0], &sums[1], &sums[2], &sums[3], &sums[4], &sums[5], &sums[6]); err != nil {
+			return k, err
+		}
+		for i, to := range []*int64{&k.Captured, &k.DueToCapture, &k.LivePaid, &k.Refunded, &k.DueToRefund, &k.Retained, &k.Disputed} {
+			if sums[i] != nil {
+				*to = *sums[i]
+			}
+		}
+		k.Difference = k.Captured + k.DueToCapture - k.LivePaid - k.Refunded - k.DueToRefund - k.Retained - k.Disputed
+		return k, nil
 	})
 }
 

@@ -48,6 +48,7 @@ type Refund struct {
 	Status   string
 	Provider string // the provider's refund id
 	Cause    string
+	Retained int64 // of the tickets' price, kept by the seller
 }
 
 // Money is one transaction on payments, refunds, ledger and outbox. Its methods lock what they read.

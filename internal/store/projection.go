@@ -245,11 +245,16 @@ func (p *Projection) Outage(by int64) {
 		WHERE partition = $1 AND status IN ('held', 'offered', 'frozen')`, p.partition, by)
 }
 
-// Frozen takes the validity of a sold booking's tickets until it is paid again.
-func (p *Projection) Frozen(f Fact, deadline, expires int64) {
+// Frozen takes the validity of a sold booking's tickets until it is paid again: by another attempt, for the frozen one is
+// over, whoever hears of it first.
+func (p *Projection) Frozen(f Fact, attempt wire.ID, deadline, expires int64) {
 	p.queue(`UPDATE bookings SET status = 'frozen', deadline = $2, expires_at = $3, last_seq = $4, updated_at = $5 WHERE id = $1`,
 		sale.UUID(f.Booking), deadline, instant(expires), int64(f.Seq), f.At)
 	p.queue(`UPDATE tickets SET status = 'frozen' WHERE booking_id = $1 AND status IN ('confirmed', 'valid')`, sale.UUID(f.Booking))
+	p.queue(`UPDATE payments SET status = 'started', updated_at = $2 WHERE booking_id = $1 AND status IN ('authorised', 'confirmed')`,
+		sale.UUID(f.Booking), f.At)
+	p.queue(`UPDATE payment_attempts SET status = 'failed', updated_at = $2 WHERE id = $1 AND status IN ('creating', 'open', 'authorised', 'confirmed')`,
+		sale.UUID(attempt), f.At)
 }
 
 // newTickets gives a booking its tickets: numbered through its lines, ids counted up from the base (sale.TicketID), the
@@ -292,6 +297,18 @@ func (p *Projection) Capture(f Fact, c *wire.Confirmed, intent string) {
 		sale.UUID(f.Booking), p.Cause(f), sale.UUID(c.Attempt), intent, c.Amount)
 }
 
+// ticketsRefunded makes a refund due: the price of its tickets, less the fees and their tax where the order said so. A
+// refund that is there already was made at the provider; it only learns which tickets it was for.
+const ticketsRefunded = `
+	INSERT INTO refunds (id, payment_id, booking_id, amount, retained, currency, tickets, status, cause)
+	SELECT $2, p.id, p.booking_id, $3::bigint - kept.amount, kept.amount, p.currency, $4, 'due', $5
+	FROM payments p, LATERAL (SELECT least($3::bigint, coalesce(sum(fg_fee(l.fee, l.tax_rate, l.tax_included)), 0))::bigint AS amount
+		FROM refund_orders o JOIN tickets t ON t.booking_id = $1 AND t.number = ANY($4)
+		JOIN LATERAL (SELECT * FROM booking_lines WHERE booking_id = $1 AND type = t.type ORDER BY line LIMIT 1) l ON true
+		WHERE o.id = $2 AND NOT o.fees) kept
+	WHERE p.booking_id = $1
+	ON CONFLICT (id) DO UPDATE SET tickets = excluded.tickets`
+
 // TicketsRefunded ends named tickets; whole says that none is left.
 func (p *Projection) TicketsRefunded(f Fact, t *wire.TicketsRefunded) {
 	numbers := make([]int16, len(t.Tickets))
@@ -299,9 +316,7 @@ func (p *Projection) TicketsRefunded(f Fact, t *wire.TicketsRefunded) {
 		numbers[i] = int16(n)
 	}
 	p.queue(`UPDATE tickets SET status = 'refunded' WHERE booking_id = $1 AND number = ANY($2)`, sale.UUID(f.Booking), numbers)
-	p.queue(`INSERT INTO refunds (id, payment_id, booking_id, amount, currency, tickets, status, cause)
-		SELECT $2, id, booking_id, $3, currency, $4, 'due', $5 FROM payments WHERE booking_id = $1 ON CONFLICT DO NOTHING`,
-		sale.UUID(f.Booking), sale.UUID(t.Refund), t.Amount, numbers, p.Cause(f))
+	p.queue(ticketsRefunded, sale.UUID(f.Booking), sale.UUID(t.Refund), t.Amount, numbers, p.Cause(f))
 	p.queue(`INSERT INTO outbox (kind, cause, payload) SELECT 'payment:refund', cause, jsonb_build_object('eventId', $2::bigint,
 			'bookingId', booking_id, 'refundId', id, 'amount', amount, 'currency', currency)
 		FROM refunds WHERE cause = $1 ON CONFLICT DO NOTHING`, p.Cause(f), f.Event)

@@ -11,11 +11,11 @@ import (
 	"fairgate/internal/sale"
 )
 
-const refundColumns = `id, payment_id, booking_id, attempt_id, amount, currency, status, coalesce(provider, ''), cause`
+const refundColumns = `id, payment_id, booking_id, attempt_id, amount, currency, status, coalesce(provider, ''), cause, retained`
 
 func scanRefund(row pgx.CollectableRow) (r Refund, err error) {
 	var attempt *sale.UUID
-	err = row.Scan(&r.ID, &r.Payment, &r.Booking, &attempt, &r.Amount, &r.Currency, &r.Status, &r.Provider, &r.Cause)
+	err = row.Scan(&r.ID, &r.Payment, &r.Booking, &attempt, &r.Amount, &r.Currency, &r.Status, &r.Provider, &r.Cause, &r.Retained)
 	if attempt != nil {
 		r.Attempt = *attempt
 	}
@@ -34,14 +34,21 @@ func (m *Money) RefundByProvider(ctx context.Context, id string) (Refund, bool, 
 	return one(rows, err, scanRefund)
 }
 
+// RefundOf locks and reads a refund by its id.
+func (m *Money) RefundOf(ctx context.Context, id sale.UUID) (Refund, bool, error) {
+	rows, err := m.tx.Query(ctx, `SELECT `+refundColumns+` FROM refunds WHERE id = $1 FOR UPDATE`, id)
+	return one(rows, err, scanRefund)
+}
+
 // AddRefund makes a refund due; one of the same cause is left alone.
 func (m *Money) AddRefund(ctx context.Context, r Refund) (bool, error) {
 	var attempt *sale.UUID
 	if !r.Attempt.IsZero() {
 		attempt = &r.Attempt
 	}
-	tag, err := m.tx.Exec(ctx, `INSERT INTO refunds (id, payment_id, booking_id, attempt_id, amount, currency, status, cause)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (cause) DO NOTHING`,
+	tag, err := m.tx.Exec(ctx, `INSERT INTO refunds (id, payment_id, booking_id, attempt_id, amount, currency, status, cause, origin)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN starts_with($8, 'provider/') THEN 'provider' ELSE 'log' END)
+		ON CONFLICT (cause) DO NOTHING`,
 		r.ID, r.Payment, r.Booking, attempt, r.Amount, r.Currency, r.Status, r.Cause)
 	if err != nil {
 		return false, fmt.Errorf("adding a refund: %w", err)
@@ -49,12 +56,37 @@ func (m *Money) AddRefund(ctx context.Context, r Refund) (bool, error) {
 	return tag.RowsAffected() == 1, nil
 }
 
-// MoveRefund sets a refund's status and the provider's id.
-func (m *Money) MoveRefund(ctx context.Context, id sale.UUID, status, provider string, attempt sale.UUID) error {
-	_, err := m.tx.Exec(ctx, `UPDATE refunds SET status = $2, provider = coalesce(provider, nullif($3, '')),
-			attempt_id = coalesce(attempt_id, $4), updated_at = now() WHERE id = $1`, id, status, provider, attempt)
+// RefundOrder is what a refund in the log does not say.
+type RefundOrder struct {
+	Refund  sale.UUID
+	Booking sale.UUID
+	Fees    bool   // booking fees go back too
+	By      string // fan, organiser
+	Run     sale.UUID
+}
+
+// OrderRefund writes an order down before it goes into the log; the same one again changes nothing.
+func (db *DB) OrderRefund(ctx context.Context, o RefundOrder) error {
+	var run *sale.UUID
+	if !o.Run.IsZero() {
+		run = &o.Run
+	}
+	_, err := db.Write.Exec(ctx, `INSERT INTO refund_orders (id, booking_id, fees, by, run_id) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (id) DO NOTHING`, o.Refund, o.Booking, o.Fees, o.By, run)
 	if err != nil {
-		return fmt.Errorf("moving a refund to %s: %w", status, err)
+		return fmt.Errorf("ordering a refund: %w", err)
+	}
+	return nil
+}
+
+// MoveRefund writes down how a refund stands at the provider: status, its id, whose money it was, what it came to and why
+// it failed. A new id replaces that of a refund which failed; what went back less than was due stays with the seller.
+func (m *Money) MoveRefund(ctx context.Context, r Refund, reason string) error {
+	_, err := m.tx.Exec(ctx, `UPDATE refunds SET status = $2, provider = nullif($3, ''), attempt_id = coalesce(attempt_id, $4),
+			retained = retained + amount - $5, amount = $5, reason = $6, updated_at = now() WHERE id = $1`,
+		r.ID, r.Status, r.Provider, r.Attempt, r.Amount, reason)
+	if err != nil {
+		return fmt.Errorf("moving a refund to %s: %w", r.Status, err)
 	}
 	return nil
 }
@@ -67,11 +99,14 @@ func (m *Money) SettleRefund(ctx context.Context, id sale.UUID, status string) e
 	return nil
 }
 
-// RefundsOf sums a payment's refunds that are not cancelled: all of them, and those that the provider accepted.
-func (m *Money) RefundsOf(ctx context.Context, payment sale.UUID) (due, accepted int64, err error) {
-	err = m.tx.QueryRow(ctx, `SELECT coalesce(sum(amount), 0)::bigint,
+// RefundsOf sums a payment's refunds that are not cancelled, of money of an attempt (zero: of the payment's only one): with
+// what was kept of them, and those that the provider accepted. What a lost dispute took counts as given back.
+func (m *Money) RefundsOf(ctx context.Context, payment, attempt sale.UUID) (due, accepted int64, err error) {
+	err = m.tx.QueryRow(ctx, `SELECT coalesce(sum(amount + retained), 0)::bigint + (SELECT coalesce(sum(covered), 0)::bigint
+				FROM disputes WHERE payment_id = $1 AND status = 'lost' AND ($2::uuid = '00000000-0000-0000-0000-000000000000' OR attempt_id = $2)),
 			coalesce(sum(amount) FILTER (WHERE status IN ('pending', 'succeeded')), 0)::bigint
-		FROM refunds WHERE payment_id = $1 AND status <> 'cancelled'`, payment).Scan(&due, &accepted)
+		FROM refunds WHERE payment_id = $1 AND status <> 'cancelled'
+			AND ($2::uuid = '00000000-0000-0000-0000-000000000000' OR attempt_id IS NULL OR attempt_id = $2)`, payment, attempt).Scan(&due, &accepted)
 	if err != nil {
 		return 0, 0, fmt.Errorf("summing refunds: %w", err)
 	}

@@ -19,8 +19,8 @@ func (v *verifier) money(ctx context.Context) error {
 		v.report.Counts["money.sums"]++
 		if s.Difference != 0 {
 			v.violate(4, fmt.Sprintf("money %d/%d/%s", s.Merchant, s.Event, s.Currency),
-				"captured %d + due to capture %d is not live tickets %d + refunded %d + due to refund %d + disputed %d",
-				s.Captured, s.DueToCapture, s.LivePaid, s.Refunded, s.DueToRefund, s.Disputed)
+				"captured %d + due to capture %d is not live tickets %d + refunded %d + due to refund %d + retained %d + disputed %d",
+				s.Captured, s.DueToCapture, s.LivePaid, s.Refunded, s.DueToRefund, s.Retained, s.Disputed)
 		}
 	}
 	facts, err := db.UnbalancedFacts(ctx, v.cfg.MaxViolations)

@@ -13,7 +13,9 @@ import (
 func Decisive(eventType string) bool {
 	switch eventType {
 	case payment.EventAuthorised, payment.EventDeclined, payment.EventSucceeded, payment.EventCanceled,
-		"charge.expired", "refund.updated", "refund.failed", "charge.refund.updated":
+		payment.EventAction, "charge.expired", "charge.refunded", "refund.created", "refund.updated", "refund.failed", "charge.refund.updated",
+		"charge.dispute.created", "charge.dispute.updated", "charge.dispute.funds_withdrawn", "charge.dispute.funds_reinstated",
+		"charge.dispute.closed":
 		return true
 	}
 	return false
@@ -26,37 +28,18 @@ func (h *Handlers) Event(ctx context.Context, e store.WebhookEvent) error {
 		return nil
 	}
 	switch {
+	case strings.HasPrefix(e.Object, "pi_") && e.Type == "charge.refunded":
+		return h.AdoptRefunds(ctx, e.Object)
 	case strings.HasPrefix(e.Object, "pi_"):
 		if settled, err := h.payments.Settled(ctx, e.Type, e.Object); err != nil || settled {
 			return err
 		}
 		_, err := h.payments.Resolve(ctx, e.Object)
 		return err
-	case strings.HasPrefix(e.Object, "re_"):
+	case strings.HasPrefix(e.Object, "re_"), strings.HasPrefix(e.Object, "pyr_"):
 		return h.ResolveRefund(ctx, e.Object)
+	case strings.HasPrefix(e.Object, "dp_"), strings.HasPrefix(e.Object, "du_"):
+		return h.ResolveDispute(ctx, e.Object)
 	}
 	return nil
-}
-
-// ResolveRefund looks at a refund at the provider and writes down what became of it. One that is none of ours, or whose
-// call has not been answered yet, is left to its obligation and to reconciliation.
-func (h *Handlers) ResolveRefund(ctx context.Context, id string) error {
-	g, err := h.stripe.Giveback(ctx, id)
-	if err != nil {
-		return err
-	}
-	return h.store.Money(ctx, func(m *store.Money) error {
-		r, ok, err := m.RefundByProvider(ctx, id)
-		if err != nil || !ok || r.Status == refundStatus(g.Status) {
-			return err
-		}
-		p, ok, err := m.Payment(ctx, r.Payment)
-		if err != nil || !ok {
-			return err
-		}
-		if r.Status == "failed" || r.Status == "cancelled" {
-			return nil // final: an older event, or another try under way
-		}
-		return refunded(ctx, m, p, store.Attempt{ID: r.Attempt}, r, g)
-	})
 }

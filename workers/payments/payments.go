@@ -76,7 +76,9 @@ func (h *Handlers) Capture(ctx context.Context, o store.Obligation) error {
 		return err
 	}
 	if !ok {
-		return fmt.Errorf("%w: no attempt %s", ErrDead, t.Attempt)
+		if a, p, err = h.restored(ctx, t); err != nil {
+			return err
+		}
 	}
 	intent := t.Intent
 	if intent == "" {
@@ -92,11 +94,17 @@ func (h *Handlers) Capture(ctx context.Context, o store.Obligation) error {
 	if amount == 0 {
 		amount = p.Amount
 	}
-	i, err := h.stripe.Capture(ctx, intent, amount, payment.Key(o.Kind, o.Cause, o.Try))
+	if err := h.payments.At(payment.PointAsked); err != nil {
+		return err
+	}
+	i, err := h.stripe.Capture(ctx, intent, payment.ToProvider(amount, p.Currency), payment.Key(o.Kind, o.Cause, o.Try))
 	if err != nil {
 		if i, err = h.lookAfterCapture(ctx, intent, err); err != nil {
 			return err
 		}
+	}
+	if err := h.payments.At(payment.PointDone); err != nil {
+		return err
 	}
 	if i.Status != payment.IntentSucceeded {
 		return h.captureFailed(ctx, o, p, a, i)
@@ -111,6 +119,25 @@ func (h *Handlers) Capture(ctx context.Context, o store.Obligation) error {
 		}
 		return m.Done(ctx, o.Kind, o.Cause)
 	})
+}
+
+// restored brings back the rows of an attempt that the log has confirmed and Postgres has lost.
+func (h *Handlers) restored(ctx context.Context, t payment.Task) (a store.Attempt, p store.Payment, err error) {
+	if t.Intent == "" {
+		return a, p, fmt.Errorf("%w: no attempt %s", ErrDead, t.Attempt)
+	}
+	i, err := h.stripe.Intent(ctx, t.Intent, payment.ClassCapture)
+	if err != nil {
+		return a, p, err
+	}
+	a, p, ok, err := h.payments.Restore(ctx, i, true)
+	if err != nil {
+		return a, p, err
+	}
+	if !ok || a.ID != t.Attempt {
+		return a, p, fmt.Errorf("%w: no attempt %s, and intent %s does not name it", ErrDead, t.Attempt, i.ID)
+	}
+	return a, p, nil
 }
 
 // lookAfterCapture decides what an error of a capture means. It returns the intent if that settles the matter: taken
@@ -141,6 +168,9 @@ func (h *Handlers) captureFailed(ctx context.Context, o store.Obligation, p stor
 	if err := h.payments.CaptureFailed(ctx, p, a.ID); err != nil {
 		return err
 	}
+	if err := h.payments.At(payment.PointFrozen); err != nil {
+		return err
+	}
 	return h.store.Money(ctx, func(m *store.Money) error {
 		if pending, err := m.Pending(ctx, o.Kind, o.Cause); err != nil || !pending {
 			return err
@@ -148,7 +178,10 @@ func (h *Handlers) captureFailed(ctx context.Context, o store.Obligation, p stor
 		if _, err := m.MoveAttempt(ctx, store.Attempt{ID: a.ID}, payment.AttemptBefore(payment.Failed), string(payment.Failed)); err != nil {
 			return err
 		}
-		// The booking may be paid again by another attempt while its tickets are frozen.
+		// The booking may be paid again by another attempt while its tickets are frozen, and perhaps is already.
+		if paid, err := otherPays(ctx, m, p, a); err != nil || paid {
+			return errors.Join(err, m.Done(ctx, o.Kind, o.Cause))
+		}
 		if _, err := m.MovePayment(ctx, p.ID, payment.PaymentBefore(payment.Started), string(payment.Started)); err != nil {
 			return err
 		}
@@ -162,6 +195,20 @@ func (h *Handlers) captureFailed(ctx context.Context, o store.Obligation, p stor
 	})
 }
 
+// otherPays says whether another attempt has paid for the booking or is about to.
+func otherPays(ctx context.Context, m *store.Money, p store.Payment, a store.Attempt) (bool, error) {
+	all, err := m.Attempts(ctx, p.ID)
+	for _, other := range all {
+		switch payment.State(other.Status) {
+		case payment.Authorised, payment.Confirmed, payment.Captured:
+			if other.ID != a.ID {
+				return true, err
+			}
+		}
+	}
+	return false, err
+}
+
 // Captured writes down that the money of an attempt is ours: attempt, payment, tickets, ledger, notice. a carries the
 // intent and the charge. Doing it again changes nothing.
 func Captured(ctx context.Context, m *store.Money, p store.Payment, a store.Attempt, amount int64) error {
@@ -171,10 +218,10 @@ func Captured(ctx context.Context, m *store.Money, p store.Payment, a store.Atte
 	if _, err := m.MovePayment(ctx, p.ID, payment.PaymentBefore(payment.Captured), string(payment.Captured)); err != nil {
 		return err
 	}
-	if err := PostCapture(ctx, m, p, a.Charge, amount); err != nil {
+	if err := m.ValidateTickets(ctx, p.Booking); err != nil {
 		return err
 	}
-	if err := m.ValidateTickets(ctx, p.Booking); err != nil {
+	if err := PostCapture(ctx, m, p, a.Charge, amount); err != nil {
 		return err
 	}
 	return tell(ctx, m, p, "ticketsReady", payment.FactCapture+a.Charge, map[string]any{
@@ -182,7 +229,7 @@ func Captured(ctx context.Context, m *store.Money, p store.Payment, a store.Atte
 	})
 }
 
-// PostCapture posts money that came in on a charge.
+// PostCapture posts money that came in on a charge, and issues the receipt.
 func PostCapture(ctx context.Context, m *store.Money, p store.Payment, charge string, amount int64) error {
 	fees, tax, err := m.Shares(ctx, p.Booking)
 	if err != nil {
@@ -196,7 +243,10 @@ func PostCapture(ctx context.Context, m *store.Money, p store.Payment, charge st
 	if err != nil {
 		return err
 	}
-	return post(ctx, m, p, posting)
+	if err := post(ctx, m, p, posting); err != nil {
+		return err
+	}
+	return issueReceipt(ctx, m, p, charge, amount)
 }
 
 func post(ctx context.Context, m *store.Money, p store.Payment, posting payment.Posting) error {

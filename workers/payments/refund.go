@@ -9,6 +9,9 @@ import (
 	"fairgate/internal/store"
 )
 
+// adoptTries is how often a refund that the provider refuses waits for the reason to show, before it alarms.
+const adoptTries = 8
+
 // Refund gives money back: the refunds row of the obligation's cause, or, where there is none, all that is left of the
 // booking's payment.
 func (h *Handlers) Refund(ctx context.Context, o store.Obligation) error {
@@ -16,29 +19,42 @@ func (h *Handlers) Refund(ctx context.Context, o store.Obligation) error {
 	if err != nil {
 		return err
 	}
-	r, p, all, err := h.dueRefund(ctx, o, t)
+	r, p, all, booking, err := h.dueRefund(ctx, o, t)
 	if err != nil {
 		return err
 	}
-	if r.Status == "succeeded" || r.Status == "cancelled" {
+	if r.Status == "succeeded" || r.Status == "cancelled" || r.Status == "withheld" {
 		return h.store.Money(ctx, func(m *store.Money) error { return m.Done(ctx, o.Kind, o.Cause) })
 	}
 	a, ok := paidBy(r, all)
 	if !ok || r.Amount == 0 {
-		if waiting(all) {
+		if waiting(all) || !ok && p.Amount > 0 && mayStillPay(p, booking) {
 			return fmt.Errorf("%w: the payment is not captured", ErrEarly)
 		}
 		return h.nothingTaken(ctx, o, r)
 	}
+	if withheld, err := h.withhold(ctx, o, p); err != nil || withheld {
+		return err
+	}
+	if err := h.payments.At(payment.PointAsked); err != nil {
+		return err
+	}
 	g, err := h.refundAt(ctx, o, r, a)
 	if err != nil {
+		return err
+	}
+	if err := h.payments.At(payment.PointDone); err != nil {
 		return err
 	}
 	return h.store.Money(ctx, func(m *store.Money) error {
 		if pending, err := m.Pending(ctx, o.Kind, o.Cause); err != nil || !pending {
 			return err
 		}
-		if err := refunded(ctx, m, p, a, r, g); err != nil {
+		now, ok, err := m.RefundOf(ctx, r.ID)
+		if err != nil || !ok {
+			return err
+		}
+		if err := refunded(ctx, m, p, a, now, g); err != nil {
 			return err
 		}
 		return m.Done(ctx, o.Kind, o.Cause)
@@ -46,10 +62,10 @@ func (h *Handlers) Refund(ctx context.Context, o store.Obligation) error {
 }
 
 // dueRefund reads the refund, or makes it, with its payment and attempts.
-func (h *Handlers) dueRefund(ctx context.Context, o store.Obligation, t payment.Task) (r store.Refund, p store.Payment, all []store.Attempt, err error) {
+func (h *Handlers) dueRefund(ctx context.Context, o store.Obligation, t payment.Task) (r store.Refund, p store.Payment, all []store.Attempt, status string, err error) {
 	id, err := h.payments.NewID()
 	if err != nil {
-		return r, p, nil, err
+		return r, p, nil, "", err
 	}
 	err = h.store.Money(ctx, func(m *store.Money) error {
 		var ok bool
@@ -67,11 +83,18 @@ func (h *Handlers) dueRefund(ctx context.Context, o store.Obligation, t payment.
 		if !paid {
 			return fmt.Errorf("%w: booking %s has no payment", ErrDead, booking)
 		}
-		if all, err = m.Attempts(ctx, p.ID); err != nil || ok {
+		if all, err = m.Attempts(ctx, p.ID); err != nil {
 			return err
 		}
-		due, _, err := m.RefundsOf(ctx, p.ID)
+		due, _, err := m.RefundsOf(ctx, p.ID, payer(all).ID)
 		if err != nil {
+			return err
+		}
+		if status, _, err = m.LockBooking(ctx, booking); err != nil || ok {
+			// Goodwill at the provider may have left less than the tickets' price.
+			if left := max(0, p.Amount-(due-r.Amount-r.Retained)-r.Retained); r.Provider == "" && r.Amount > left && r.Attempt.IsZero() {
+				r.Amount = left
+			}
 			return err
 		}
 		if !t.Refund.IsZero() {
@@ -83,7 +106,37 @@ func (h *Handlers) dueRefund(ctx context.Context, o store.Obligation, t payment.
 		_, err = m.AddRefund(ctx, r)
 		return err
 	})
-	return r, p, all, err
+	return r, p, all, status, err
+}
+
+// payer is the attempt whose money the tickets were paid with: the first that was captured.
+func payer(all []store.Attempt) store.Attempt {
+	for _, a := range all {
+		if payment.State(a.Status) == payment.Captured {
+			return a
+		}
+	}
+	return store.Attempt{}
+}
+
+// mayStillPay says that a booking whose capture failed may be paid by another attempt: its refund waits for that.
+func mayStillPay(p store.Payment, booking string) bool {
+	return booking == "frozen" || booking == "confirmed" && payment.State(p.Status) == payment.Started
+}
+
+// withhold keeps a refund back while a bank decides over the payment: the provider would take none.
+func (h *Handlers) withhold(ctx context.Context, o store.Obligation, p store.Payment) (withheld bool, err error) {
+	err = h.store.Money(ctx, func(m *store.Money) error {
+		if _, _, err := m.Payment(ctx, p.ID); err != nil {
+			return err
+		}
+		if withheld, err = m.OpenDispute(ctx, p.ID); err != nil || !withheld {
+			return err
+		}
+		_, err = m.WithholdRefunds(ctx, p.ID)
+		return err
+	})
+	return withheld, err
 }
 
 // paidBy picks the attempt whose money goes back: the refund's own, else the captured one.
@@ -135,7 +188,7 @@ func (h *Handlers) refundAt(ctx context.Context, o store.Obligation, r store.Ref
 		}
 	}
 	g, err := h.stripe.Refund(ctx, payment.RefundSpec{
-		Intent: a.Intent, Refund: r.ID, Amount: r.Amount, Key: payment.Key(o.Kind, o.Cause, o.Try),
+		Intent: a.Intent, Refund: r.ID, Amount: r.Amount, Currency: r.Currency, Key: payment.Key(o.Kind, o.Cause, o.Try),
 	})
 	if err == nil {
 		return g, nil
@@ -150,7 +203,14 @@ func (h *Handlers) refundAt(ctx context.Context, o store.Obligation, r store.Ref
 	if fault == payment.FaultStored {
 		return g, err
 	}
-	// Refused for good (disputed, refunded at the provider's dashboard): the debt stays visible.
+	// Refused for good. A dispute or a refund at the provider's dashboard may be why, and its event on the way; else the debt
+	// stays visible.
+	if o.Attempts < adoptTries {
+		if adopted := h.AdoptRefunds(ctx, a.Intent); adopted != nil {
+			return g, adopted
+		}
+		return g, fmt.Errorf("%w: %w", ErrEarly, err)
+	}
 	return g, fmt.Errorf("%w: %w", ErrDead, err)
 }
 
@@ -161,7 +221,7 @@ func (h *Handlers) madeBefore(ctx context.Context, r store.Refund, a store.Attem
 		return payment.Giveback{}, false, err
 	}
 	for _, g := range all {
-		if g.Refund == r.ID {
+		if g.Refund == r.ID && g.Status != "failed" && g.Status != "canceled" {
 			return g, true, nil
 		}
 	}
@@ -182,30 +242,27 @@ func refundStatus(provider string) string {
 // refunded writes down what became of a refund at the provider. It may be called again whenever that changes.
 func refunded(ctx context.Context, m *store.Money, p store.Payment, a store.Attempt, r store.Refund, g payment.Giveback) error {
 	status := refundStatus(g.Status)
-	var postings []payment.Posting
-	if status != "requires_action" {
-		out, err := payment.RefundPosting(g.ID, g.Currency, g.Amount)
-		if err != nil {
-			return err
-		}
-		postings = append(postings, out)
-	}
-	if status == "failed" || status == "cancelled" {
-		back, err := payment.RefundFailedPosting(g.ID, g.Currency, g.Amount)
-		if err != nil {
-			return err
-		}
-		postings = append(postings, back)
-	}
-	for _, posting := range postings {
-		if err := post(ctx, m, p, posting); err != nil {
-			return err
-		}
-	}
-	if err := m.MoveRefund(ctx, r.ID, status, g.ID, a.ID); err != nil {
+	if err := postRefund(ctx, m, p, g); err != nil {
 		return err
 	}
-	_, accepted, err := m.RefundsOf(ctx, p.ID)
+	if r.Status == "withheld" {
+		if err := uncover(ctx, m, p, r, g.ID); err != nil {
+			return err
+		}
+	}
+	if status == "pending" || status == "succeeded" {
+		if err := issueCreditNote(ctx, m, p, r, g.ID, g.Amount); err != nil {
+			return err
+		}
+	}
+	r.Status, r.Provider, r.Attempt, r.Amount = status, g.ID, a.ID, g.Amount
+	if err := m.MoveRefund(ctx, r, g.Reason); err != nil {
+		return err
+	}
+	if status == "failed" {
+		return tell(ctx, m, p, "refundFailed", payment.FactRefundFailed+g.ID, amountOf(g))
+	}
+	_, accepted, err := m.RefundsOf(ctx, p.ID, a.ID)
 	if err != nil || accepted == 0 {
 		return err
 	}
@@ -216,7 +273,29 @@ func refunded(ctx context.Context, m *store.Money, p store.Payment, a store.Atte
 	if _, err := m.MovePayment(ctx, p.ID, payment.PaymentBefore(to), string(to)); err != nil {
 		return err
 	}
-	return tell(ctx, m, p, "refundSent", payment.FactRefund+g.ID, map[string]any{
-		"amount": sale.Money{Minor: g.Amount, Currency: g.Currency}.String(), "currency": g.Currency,
-	})
+	return tell(ctx, m, p, "refundSent", payment.FactRefund+g.ID, amountOf(g))
+}
+
+func amountOf(g payment.Giveback) map[string]any {
+	return map[string]any{"amount": sale.Money{Minor: g.Amount, Currency: g.Currency}.String(), "currency": g.Currency}
+}
+
+// postRefund posts what a refund at the provider has moved: there, and back again if it failed.
+func postRefund(ctx context.Context, m *store.Money, p store.Payment, g payment.Giveback) error {
+	status := refundStatus(g.Status)
+	if status == "requires_action" {
+		return nil
+	}
+	out, err := payment.RefundPosting(g.ID, g.Currency, g.Amount)
+	if err != nil {
+		return err
+	}
+	if err := post(ctx, m, p, out); err != nil || status != "failed" && status != "cancelled" {
+		return err
+	}
+	back, err := payment.RefundFailedPosting(g.ID, g.Currency, g.Amount)
+	if err != nil {
+		return err
+	}
+	return post(ctx, m, p, back)
 }

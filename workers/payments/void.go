@@ -21,13 +21,24 @@ func (h *Handlers) Void(ctx context.Context, o store.Obligation) error {
 	if err != nil {
 		return err
 	}
+	if t.Exhausted {
+		if left, err := h.unpaid(ctx, targets); err != nil || !left {
+			return errors.Join(err, h.done(ctx, o, err))
+		}
+	}
 	if err := h.payNoTickets(ctx, p, targets); err != nil {
+		return err
+	}
+	if err := h.payments.At(payment.PointAsked); err != nil {
 		return err
 	}
 	for n, a := range targets {
 		if targets[n], err = h.release(ctx, o, p, a); err != nil {
 			return err
 		}
+	}
+	if err := h.payments.At(payment.PointDone); err != nil {
+		return err
 	}
 	return h.store.Money(ctx, func(m *store.Money) error {
 		if pending, err := m.Pending(ctx, o.Kind, o.Cause); err != nil || !pending {
@@ -40,12 +51,47 @@ func (h *Handlers) Void(ctx context.Context, o store.Obligation) error {
 	})
 }
 
+// unpaid says whether an attempt that too many cards were declined on is still unpaid: one may have gone through since, and
+// then the log has the word.
+func (h *Handlers) unpaid(ctx context.Context, targets []store.Attempt) (bool, error) {
+	for _, a := range targets {
+		switch payment.State(a.Status) {
+		case payment.Authorised, payment.Confirmed, payment.Captured:
+			return false, nil
+		}
+		i, err := h.stripe.Intent(ctx, a.Intent, payment.ClassVoid)
+		if err != nil {
+			return false, err
+		}
+		if i.Status == payment.IntentRequiresCapture || i.Status == payment.IntentSucceeded {
+			_, err := h.payments.ResolveIntent(ctx, i)
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// done closes an obligation that needs nothing more, unless there was an error.
+func (h *Handlers) done(ctx context.Context, o store.Obligation, err error) error {
+	if err != nil {
+		return nil
+	}
+	return h.store.Money(ctx, func(m *store.Money) error { return m.Done(ctx, o.Kind, o.Cause) })
+}
+
 // payNoTickets stops a void whose attempt is what somebody's live tickets were paid with. No rule of ours makes such an
 // obligation; if one is there all the same, people should look before the money goes back.
 func (h *Handlers) payNoTickets(ctx context.Context, p store.Payment, targets []store.Attempt) error {
 	for _, a := range targets {
 		if s := payment.State(a.Status); s != payment.Confirmed && s != payment.Captured {
 			continue
+		}
+		_, all, _, err := h.store.AttemptsOf(ctx, p.Booking)
+		if err != nil {
+			return err
+		}
+		if paid := payer(all); !paid.ID.IsZero() && paid.ID != a.ID {
+			continue // another one did
 		}
 		live, err := h.store.LiveTickets(ctx, p.Booking)
 		if err != nil {
@@ -162,8 +208,9 @@ func (h *Handlers) unanswered(ctx context.Context, p store.Payment, a store.Atte
 	return intent, err
 }
 
-// giveBack makes a refund due for money that was taken although the booking ended. The posting comes with it: the money
-// is ours until it is back.
+// giveBack makes a refund due for money that was taken although the booking ended, or was paid by another attempt: what is
+// left of it after the refunds that the provider has made already. The posting comes with it: the money is ours until it
+// is back.
 func (h *Handlers) giveBack(ctx context.Context, p store.Payment, a store.Attempt, i payment.Intent) error {
 	if p.ID.IsZero() {
 		return fmt.Errorf("%w: intent %s was captured and has no row", ErrDead, i.ID)
@@ -172,17 +219,27 @@ func (h *Handlers) giveBack(ctx context.Context, p store.Payment, a store.Attemp
 	if err != nil {
 		return err
 	}
-	return h.store.Money(ctx, func(m *store.Money) error {
+	err = h.store.Money(ctx, func(m *store.Money) error {
 		if err := PostCapture(ctx, m, p, i.Charge, i.Received); err != nil {
 			return err
 		}
 		if _, err := m.MoveAttempt(ctx, a, payment.AttemptBefore(payment.Captured), string(payment.Captured)); err != nil {
 			return err
 		}
-		if _, err := m.MovePayment(ctx, p.ID, payment.PaymentBefore(payment.Captured), string(payment.Captured)); err != nil {
+		_, err := m.MovePayment(ctx, p.ID, payment.PaymentBefore(payment.Captured), string(payment.Captured))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := h.AdoptRefunds(ctx, i.ID); err != nil {
+		return err
+	}
+	return h.store.Money(ctx, func(m *store.Money) error {
+		if _, _, err := m.Payment(ctx, p.ID); err != nil {
 			return err
 		}
-		due, _, err := m.RefundsOf(ctx, p.ID)
+		due, _, err := m.RefundsOf(ctx, p.ID, a.ID)
 		if err != nil || due >= i.Received {
 			return err // its refund is on its way already
 		}

@@ -43,6 +43,9 @@ type Deps struct {
 	Log      *slog.Logger
 	Now      func() time.Time
 	Metrics  prometheus.Registerer
+	// Adopt takes up a refund or dispute of the provider that the ledger does not know; adopted says that it does now. Nil
+	// adopts nothing.
+	Adopt func(ctx context.Context, object, fact string) (adopted bool, err error)
 }
 
 // Reconciler compares.
@@ -52,6 +55,7 @@ type Reconciler struct {
 	payments *payment.Service
 	log      *slog.Logger
 	now      func() time.Time
+	adopt    func(context.Context, string, string) (bool, error)
 	findings *prometheus.CounterVec
 	last     prometheus.Gauge
 }
@@ -79,7 +83,8 @@ const (
 	ForgottenCapture = "forgotten-capture"      // repaired
 	StrayIntent      = "stray-intent"           // voided by obligation if it is ours or holds money
 	CaptureNotPosted = "capture-not-in-ledger"  // reported
-	RefundNotPosted  = "refund-not-in-ledger"   // reported: a refund made at the provider's dashboard
+	RefundNotPosted  = "refund-not-in-ledger"   // repaired if the money is of a payment of ours: made at the dashboard
+	DisputeNotPosted = "dispute-not-in-ledger"  // repaired likewise
 	AmountDiffers    = "amount-differs"         // reported
 	NotAtProvider    = "ledger-not-at-provider" // reported
 	UnknownMovement  = "unknown-movement"       // reported
@@ -100,7 +105,7 @@ func New(cfg Config, deps Deps) (*Reconciler, error) {
 		cfg.Settle = time.Minute
 	}
 	r := &Reconciler{
-		cfg: cfg, store: deps.Store, payments: deps.Payments, log: deps.Log, now: deps.Now,
+		cfg: cfg, store: deps.Store, payments: deps.Payments, log: deps.Log, now: deps.Now, adopt: deps.Adopt,
 		findings: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "fairgate_reconcile_findings_total", Help: "Differences between provider and ledger.",
 		}, []string{"reason"}),
@@ -255,7 +260,7 @@ func (r *Reconciler) capture(ctx context.Context, rep *Report, p store.Payment, 
 func (r *Reconciler) movements(ctx context.Context, rep *Report) error {
 	const slack = time.Hour // the two clocks, and the time from a deed to its posting
 	facts := map[string]store.ProviderFact{}
-	for _, prefix := range []string{payment.FactCapture, payment.FactRefund, payment.FactRefundFailed} {
+	for _, prefix := range []string{payment.FactCapture, payment.FactRefund, payment.FactRefundFailed, payment.FactDispute, payment.FactDisputeWon} {
 		list, err := r.store.ProviderFacts(ctx, prefix, rep.Since.Add(-slack), r.now().Add(slack))
 		if err != nil {
 			return err
@@ -283,7 +288,7 @@ func (r *Reconciler) movements(ctx context.Context, rep *Report) error {
 
 // movement compares one balance transaction with the ledger, and posts what the provider kept of it.
 func (r *Reconciler) movement(ctx context.Context, rep *Report, v payment.Movement, facts map[string]store.ProviderFact, seen map[string]bool) error {
-	prefix, missing := factOf(v.Type)
+	prefix, missing := factOf(v)
 	if prefix == "" {
 		if v.Created.Before(rep.Until) && !strings.HasPrefix(v.Type, "payout") {
 			r.note(rep, UnknownMovement, v.ID, false)
@@ -294,7 +299,14 @@ func (r *Reconciler) movement(ctx context.Context, rep *Report, v payment.Moveme
 	f, ok := facts[fact]
 	switch {
 	case !ok && v.Created.Before(rep.Until) && v.Created.After(rep.Since):
-		r.note(rep, missing, v.Source, false)
+		repaired := false
+		if r.adopt != nil && missing != CaptureNotPosted {
+			var err error
+			if repaired, err = r.adopt(ctx, v.Source, fact); err != nil {
+				return err
+			}
+		}
+		r.note(rep, missing, v.Source, repaired)
 		return nil
 	case !ok:
 		return nil
@@ -307,14 +319,22 @@ func (r *Reconciler) movement(ctx context.Context, rep *Report, v payment.Moveme
 }
 
 // factOf names the fact that a movement must have in the ledger, and what is wrong if it has none.
-func factOf(movement string) (prefix, missing string) {
-	switch movement {
+func factOf(v payment.Movement) (prefix, missing string) {
+	switch v.Type {
 	case "charge", "payment":
 		return payment.FactCapture, CaptureNotPosted
 	case "refund", "payment_refund":
 		return payment.FactRefund, RefundNotPosted
 	case "refund_failure", "payment_failure_refund":
 		return payment.FactRefundFailed, RefundNotPosted
+	case "adjustment":
+		if !strings.HasPrefix(v.Source, "dp_") && !strings.HasPrefix(v.Source, "du_") {
+			return "", ""
+		}
+		if v.Amount < 0 {
+			return payment.FactDispute, DisputeNotPosted
+		}
+		return payment.FactDisputeWon, DisputeNotPosted
 	}
 	return "", ""
 }

@@ -323,7 +323,7 @@ func TestVerify_EveryForgedRowIsFound(t *testing.T) {
 		{4, `UPDATE outbox SET kind = 'x' || kind`, `UPDATE outbox SET kind = right(kind, -1)`},
 		{4, `UPDATE payments SET amount = amount + 1`, `UPDATE payments SET amount = amount - 1`},
 		{4, `INSERT INTO ledger (fact, entry, account, amount, currency, merchant_account_id, event_id, booking_id)
-			SELECT 'dispute:x', 0, 'fees', 5, 'EUR', 1, 1, id FROM bookings LIMIT 1`, `DELETE FROM ledger`},
+			SELECT 'dispute:x', 0, 'fees', 5, 'EUR', 1, 1, id FROM bookings LIMIT 1`, `ALTER TABLE ledger DISABLE TRIGGER USER; DELETE FROM ledger`},
 	} {
 		exec(t, db, forged.do)
 		found := false
