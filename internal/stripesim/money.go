@@ -120,8 +120,14 @@ func checkAmount(amount int64, code string) error {
 		return invalid("amount", "amount_too_large", "Amount must be no more than %s.", formatMoney(maxAmount, code))
 	case amount < c.minimum:
 		return invalid("amount", "amount_too_small", "Amount must be at least %s.", formatMoney(c.minimum, code))
-	case amount%c.step != 0:
-		return invalid("amount", "parameter_invalid_integer", "Amounts in %s must be a multiple of %d.", code, c.step)
+	}
+	return checkStep("amount", amount, code)
+}
+
+// checkStep refuses amounts that a currency's rules cannot express. An unknown currency has been refused before.
+func checkStep(param string, amount int64, code string) error {
+	if c, ok := currencyOf(code); ok && amount%c.step != 0 {
+		return invalid(param, "parameter_invalid_integer", "Amounts in %s must be a multiple of %d.", code, c.step)
 	}
 	return nil
 }

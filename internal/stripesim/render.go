@@ -308,7 +308,7 @@ func (r renderer) dispute(v *Dispute, e expansion) object {
 		"id": v.ID, "object": "dispute", "amount": v.Amount, "balance_transactions": transactions,
 		"charge": reference(v.Charge, "charge", e, r.sim.state.charges, r.charge), "created": v.Created,
 		"currency": v.Currency, "evidence": object{"uncategorized_text": orNull(v.Evidence)},
-		"evidence_details": object{"due_by": v.DueBy, "has_evidence": v.Evidence != "", "past_due": false,
+		"evidence_details": object{"due_by": v.DueBy, "has_evidence": v.Evidence != "", "past_due": v.Status == "needs_response" && v.DueBy < r.now,
 			"submission_count": v.Submissions},
 		"is_charge_refundable": false, "livemode": false, "metadata": orEmpty(v.Metadata),
 		"payment_intent": reference(v.Intent, "payment_intent", e, r.sim.state.intents, r.intent),
@@ -317,7 +317,10 @@ func (r renderer) dispute(v *Dispute, e expansion) object {
 }
 
 // event shows an event with the object as it was then, at our version whatever the caller asks for.
-func (r renderer) event(v *Event) object {
+func (r renderer) event(v *Event) object { return r.eventAt(v, APIVersion) }
+
+// eventAt shows an event under the name of another version, as an endpoint gets it that is pinned to that one.
+func (r renderer) eventAt(v *Event, version string) object {
 	var about object
 	switch {
 	case v.Intent != nil:
@@ -338,7 +341,7 @@ func (r renderer) event(v *Event) object {
 		pending = 1
 	}
 	return object{
-		"id": v.ID, "object": "event", "api_version": APIVersion, "created": v.Created, "data": data, "livemode": false,
+		"id": v.ID, "object": "event", "api_version": version, "created": v.Created, "data": data, "livemode": false,
 		"pending_webhooks": pending, "request": object{"id": orNull(v.Request), "idempotency_key": orNull(v.Key)},
 		"type": v.Type,
 	}
