@@ -37,9 +37,9 @@ type bench struct {
 func newBench(t *testing.T, change func(*Config, *Deps)) *bench {
 	t.Helper()
 	b := &bench{t: t, ahead: new(atomic.Int64)}
-	b.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	b.server = httptest.NewServer(recorded.Wrap(t.Name(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.handler.Load().(http.Handler).ServeHTTP(w, r)
-	}))
+	})))
 	t.Cleanup(b.server.Close)
 	b.cfg = Config{
 		SecretKey: secretKey, PublishableKey: publishableKey, PublicURL: b.server.URL,
