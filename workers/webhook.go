@@ -62,7 +62,7 @@ func (w *Workers) webhook(ctx *fasthttp.RequestCtx) error {
 	}
 	work, cancel := web.RequestContext(ctx)
 	defer cancel()
-	fresh, err := w.store.StoreWebhook(work, e)
+	fresh, err := w.intake.store(work, e)
 	if err != nil {
 		w.metrics.webhooks.WithLabelValues("failed").Inc()
 		w.log.ErrorContext(work, "webhook not stored", "event", e.ID, "error", err)
@@ -101,17 +101,27 @@ func (w *Workers) readEvent(body []byte, signature string) (store.WebhookEvent, 
 	}
 	e := store.WebhookEvent{ID: ev.ID, Account: ev.Account, Type: string(ev.Type), APIVersion: ev.APIVersion, Object: objectOf(ev)}
 	for key, v := range map[string]string{"id": e.ID, "type": e.Type, "data.object.id": e.Object} {
-		if v == "" || len(v) > maxName {
-			return store.WebhookEvent{}, web.BadRequest(key, fmt.Sprintf("a name of 1 to %d bytes", maxName))
+		if v == "" || !isName(v) {
+			return store.WebhookEvent{}, web.BadRequest(key, fmt.Sprintf("a name of 1 to %d printable characters", maxName))
 		}
 	}
-	if len(e.Account) > maxName || len(e.APIVersion) > maxName {
-		return store.WebhookEvent{}, web.BadRequest("api_version", fmt.Sprintf("at most %d bytes", maxName))
+	if !isName(e.Account) || !isName(e.APIVersion) {
+		return store.WebhookEvent{}, web.BadRequest("api_version", fmt.Sprintf("at most %d printable characters", maxName))
 	}
 	if e.APIVersion != stripe.APIVersion {
 		w.metrics.webhooks.WithLabelValues("other_version").Inc()
 	}
 	return e, nil
+}
+
+// isName says whether Postgres will take it for sure: events share a commit, and none may spoil it for the others.
+func isName(v string) bool {
+	for _, c := range []byte(v) {
+		if c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return len(v) <= maxName
 }
 
 // objectOf names what to look at: a charge's events are about its intent.
