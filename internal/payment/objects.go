@@ -92,11 +92,12 @@ func givebackOf(re *stripe.Refund) Giveback {
 // Movement is a balance transaction: money that came to our account at the provider, or went.
 type Movement struct {
 	ID       string
-	Type     string // charge, refund, refund_failure, adjustment, …
-	Amount   int64  // minor units, negative when it went
-	Fee      int64  // what the provider kept of it
-	Currency string // upper case
-	Source   string // id of the charge, refund or dispute
+	Type     string  // charge, refund, refund_failure, adjustment, …
+	Amount   int64   // minor units, negative when it went
+	Fee      int64   // what the provider kept of it
+	Currency string  // upper case; the account's, where the provider converted
+	Rate     float64 // by which the provider converted; 0 if it did not
+	Source   string  // id of the charge, refund or dispute
 	Created  time.Time
 }
 
@@ -176,6 +177,7 @@ func movementOf(b *stripe.BalanceTransaction) Movement {
 		ID: b.ID, Type: string(b.Type), Amount: b.Amount, Fee: b.Fee, Currency: strings.ToUpper(string(b.Currency)),
 		Created: time.Unix(b.Created, 0).UTC(),
 	}
+	m.Rate = b.ExchangeRate
 	if b.Source != nil {
 		m.Source = b.Source.ID
 	}
