@@ -46,10 +46,14 @@ func TestStripe_EveryCallIsOneThatStripeTakes(t *testing.T) {
 	if err := s.EachIntent(t.Context(), since, until, func(payment.Intent) error { intents++; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.EachMovement(t.Context(), since, until, func(payment.Movement) error { moves++; return nil }); err != nil {
+	swept := 0
+	if err := s.SweepIntents(t.Context(), since, until, func(page []payment.Intent) error { swept += len(page); return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if intents != 2 || moves != 2 {
+	if err := s.SweepMovements(t.Context(), since, until, func(page []payment.Movement) error { moves += len(page); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if swept != intents || intents != 2 || moves != 2 {
 		t.Errorf("%d intents, %d movements", intents, moves)
 	}
 }

@@ -130,36 +130,6 @@ func (s *Stripe) EachIntent(ctx context.Context, since, until time.Time, each fu
 	}
 }
 
-// EachMovement calls each for every balance transaction made in [since, until), newest first, and stops at its first
-// error.
-func (s *Stripe) EachMovement(ctx context.Context, since, until time.Time, each func(Movement) error) error {
-	after := ""
-	for {
-		var page []Movement
-		err := s.call(ctx, "balance_transactions.list", ClassReconcile, func(ctx context.Context) error {
-			p := &stripe.BalanceTransactionListParams{CreatedRange: span(since, until)}
-			listing(ctx, &p.ListParams, after)
-			it := s.api.BalanceTransactions.List(p)
-			for it.Next() {
-				page = append(page, movementOf(it.BalanceTransaction()))
-			}
-			return it.Err()
-		})
-		if err != nil {
-			return err
-		}
-		for _, m := range page {
-			if err := each(m); err != nil {
-				return err
-			}
-			after = m.ID
-		}
-		if len(page) < pageSize {
-			return nil
-		}
-	}
-}
-
 // listing asks for one page: the library would fetch further ones outside the budget.
 func listing(ctx context.Context, p *stripe.ListParams, after string) {
 	p.Context, p.Limit, p.Single = ctx, stripe.Int64(pageSize), true

@@ -10,21 +10,9 @@ import (
 
 // intents compares the provider's PaymentIntents with our attempts, a page at a time.
 func (r *Reconciler) intents(ctx context.Context, rep *Report, explained map[string]bool) error {
-	batch := make([]payment.Intent, 0, page)
-	compare := func() error {
-		err := r.intentPage(ctx, rep, batch, explained)
-		batch = batch[:0]
-		return err
-	}
-	err := r.payments.Stripe().EachIntent(ctx, rep.Since, rep.Until, func(i payment.Intent) error {
-		if batch = append(batch, i); len(batch) < page {
-			return nil
-		}
-		return compare()
+	err := r.payments.Stripe().SweepIntents(ctx, rep.Since, rep.Until, func(page []payment.Intent) error {
+		return r.intentPage(ctx, rep, page, explained)
 	})
-	if err == nil && len(batch) > 0 {
-		err = compare()
-	}
 	if err != nil {
 		return fmt.Errorf("comparing intents: %w", err)
 	}

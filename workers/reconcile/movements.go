@@ -23,11 +23,11 @@ const (
 // window, so it reads beyond it.
 func (r *Reconciler) fetchMovements(ctx context.Context, rep Report) ([]payment.Movement, error) {
 	var moves []payment.Movement
-	err := r.payments.Stripe().EachMovement(ctx, rep.Since.Add(-2*slack), r.now().Add(slack), func(v payment.Movement) error {
-		if len(moves) == maxMovements {
+	err := r.payments.Stripe().SweepMovements(ctx, rep.Since.Add(-2*slack), r.now().Add(slack), func(page []payment.Movement) error {
+		if len(moves)+len(page) > maxMovements {
 			return fmt.Errorf("more than %d movements: make the window smaller", maxMovements)
 		}
-		moves = append(moves, v)
+		moves = append(moves, page...)
 		return nil
 	})
 	if err != nil {

@@ -23,8 +23,6 @@ const (
 	maxFindings = 5_000
 	// maxMovements bounds what a run holds in memory: some 200 bytes each, on either side.
 	maxMovements = 2_000_000
-	// page is how many objects are compared with one query.
-	page = 100
 )
 
 // Config is how often and how far back. Zero values stand for the defaults.
