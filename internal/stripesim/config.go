@@ -54,6 +54,7 @@ type Config struct {
 	Rate    Rate
 	Country string // of the account; default US
 	Name    string // of the shop, shown on the hosted page; default "Fairgate demo"
+	Settle  string // currency of the account's balance, into which everything is converted; default: each in its own
 
 	Workers         int           // concurrent webhook deliveries; default 4
 	WebhookAttempts int           // tries per event before it is given up; default 40
@@ -141,6 +142,9 @@ func (c Config) Validate() error {
 		if value < 0 {
 			wrong("%s: expected a positive number, got %d", name, value)
 		}
+	}
+	if _, ok := currencyOf(c.Settle); c.Settle != "" && !ok {
+		wrong("Settle: expected a currency in lower case, got %.10q", c.Settle)
 	}
 	for i, r := range c.Faults {
 		if err := r.validate(); err != nil {

@@ -187,11 +187,11 @@ func (t *tx) lapse(charge string) {
 
 // take moves amount from the card to the account and publishes both objects.
 func (t *tx) take(pi *Intent, ch *Charge, amount int64) {
-	txn := &Transaction{
+	txn := t.settled(&Transaction{
 		ID: t.id("txn"), Type: "charge", Category: "charge", Amount: amount, Fee: feeOf(amount, ch.Currency),
 		Currency: ch.Currency, Source: ch.ID, Description: ch.Description,
 		AvailableOn: t.now.Add(payoutDelay).Unix(), Created: t.second(),
-	}
+	})
 	t.putTransaction(txn)
 	ch.Captured, ch.AmountCaptured, ch.Transaction = true, amount, txn.ID
 	pi.Status, pi.Capturable, pi.Received = StatusSucceeded, 0, amount

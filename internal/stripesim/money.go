@@ -1,6 +1,7 @@
 package stripesim
 
 import (
+	"math"
 	"strconv"
 	"strings"
 )
@@ -80,6 +81,25 @@ func fixedFee(c currency) int64 { return c.minimum * 3 / 5 }
 func disputeFeeOf(code string) int64 {
 	c, _ := currencyOf(code)
 	return 50 * fixedFee(c)
+}
+
+// settled converts a movement into the currency of the account's balance, where it has one of its own.
+func (t *tx) settled(v *Transaction) *Transaction {
+	to := t.sim.cfg.Settle
+	if to == "" || to == v.Currency {
+		return v
+	}
+	v.Rate = rateOf(v.Currency, to)
+	v.Amount, v.Fee = int64(math.Round(float64(v.Amount)*v.Rate)), int64(math.Round(float64(v.Fee)*v.Rate))
+	v.Currency = to
+	return v
+}
+
+// rateOf is what a minor unit of one currency is worth in another: made up, but always the same.
+func rateOf(from, to string) float64 {
+	a, _ := currencyOf(from)
+	b, _ := currencyOf(to)
+	return 1.0837 * float64(b.minimum) / float64(a.minimum)
 }
 
 // formatMoney writes an amount for people: grouped digits, the currency's own decimals, the code behind.

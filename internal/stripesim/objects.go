@@ -102,16 +102,17 @@ type Refund struct {
 
 // Transaction is a BalanceTransaction: Net = Amount - Fee moves the account's balance.
 type Transaction struct {
-	ID          string `json:"id"`
-	Type        string `json:"type"`     // charge, refund, refund_failure, adjustment
-	Category    string `json:"category"` // reporting category
-	Amount      int64  `json:"amount"`
-	Fee         int64  `json:"fee,omitempty"`
-	Currency    string `json:"currency"`
-	Source      string `json:"source"`
-	Description string `json:"description,omitempty"`
-	AvailableOn int64  `json:"available_on"`
-	Created     int64  `json:"created"`
+	ID          string  `json:"id"`
+	Type        string  `json:"type"`     // charge, refund, refund_failure, adjustment
+	Category    string  `json:"category"` // reporting category
+	Amount      int64   `json:"amount"`
+	Fee         int64   `json:"fee,omitempty"`
+	Currency    string  `json:"currency"`
+	Rate        float64 `json:"rate,omitempty"` // by which the amount was converted; 0 if it was not
+	Source      string  `json:"source"`
+	Description string  `json:"description,omitempty"`
+	AvailableOn int64   `json:"available_on"`
+	Created     int64   `json:"created"`
 }
 
 // Dispute is a cardholder's complaint about a charge.

@@ -103,10 +103,10 @@ func (t *tx) refund(old *Charge, amount int64, reason string, metadata map[strin
 
 // move records a movement of the account's balance that is available at once.
 func (t *tx) move(kind, category string, amount, fee int64, code, source, description string) *Transaction {
-	txn := &Transaction{
+	txn := t.settled(&Transaction{
 		ID: t.id("txn"), Type: kind, Category: category, Amount: amount, Fee: fee, Currency: code, Source: source,
 		Description: description, AvailableOn: t.second(), Created: t.second(),
-	}
+	})
 	t.putTransaction(txn)
 	return txn
 }

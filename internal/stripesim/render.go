@@ -270,9 +270,13 @@ func (r renderer) transaction(v *Transaction, e expansion) object {
 	if v.AvailableOn > r.now {
 		status = "pending"
 	}
+	var rate any
+	if v.Rate != 0 {
+		rate = v.Rate
+	}
 	return object{
 		"id": v.ID, "object": "balance_transaction", "amount": v.Amount, "available_on": v.AvailableOn,
-		"created": v.Created, "currency": v.Currency, "description": orNull(v.Description), "exchange_rate": nil,
+		"created": v.Created, "currency": v.Currency, "description": orNull(v.Description), "exchange_rate": rate,
 		"fee": v.Fee, "fee_details": fees, "net": v.Amount - v.Fee, "reporting_category": v.Category,
 		"source": r.source(v.Source, e), "status": status, "type": v.Type,
 	}

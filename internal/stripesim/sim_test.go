@@ -583,6 +583,22 @@ func TestBalanceTransactions_ByTypeAndSource(t *testing.T) {
 	}
 }
 
+func TestBalanceTransactions_AreConvertedWhereTheAccountHasOneCurrency(t *testing.T) {
+	b := newBench(t, func(c *Config, _ *Deps) { c.Settle = "usd" })
+	pi := b.create(paidWith(order(2000, "eur"), "pm_card_visa"))
+	must(t)(b.api.PaymentIntents.Capture(pi.ID, nil))
+	it := b.api.BalanceTransactions.List(&stripe.BalanceTransactionListParams{})
+	if !it.Next() {
+		t.Fatal(it.Err())
+	}
+	if v := it.BalanceTransaction(); v.Currency != "usd" || v.ExchangeRate != 1.0837 || v.Amount != 2167 || v.Net != 2167-95 {
+		t.Fatalf("%+v", v)
+	}
+	if pi := b.intent(pi.ID); pi.Currency != "eur" || pi.AmountReceived != 2000 {
+		t.Fatalf("%+v", pi)
+	}
+}
+
 func TestRate_PerEndpointAndTotal(t *testing.T) {
 	b := newBench(t, func(c *Config, d *Deps) {
 		c.Rate = Rate{Total: 6, PerEndpoint: 4}

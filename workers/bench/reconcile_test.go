@@ -12,7 +12,7 @@ import (
 // makes no more calls a second than Stripe allows (payment.BudgetConfig's defaults), which is most of the time it takes.
 // Each difference must be found once and for its own reason, and nothing else.
 func BenchmarkReconcile(b *testing.B) {
-	y := newYear(b)
+	y := newYear(b, "")
 	y.fill(b, 100_000, 1000)
 	for b.Loop() {
 		start := time.Now()
@@ -33,7 +33,7 @@ func BenchmarkReconcile(b *testing.B) {
 }
 
 func TestReconcile_FindsEachDifferenceOnceAndNothingElse(t *testing.T) {
-	y := newYear(t)
+	y := newYear(t, "")
 	y.fill(t, 300, 60)
 	quick := payment.BudgetConfig{PerSecond: 10_000, EndpointPerSecond: 10_000}
 	if found, wrong := y.judge(t, y.reconcile(t, quick)); found != len(y.want) || wrong != 0 {
@@ -51,5 +51,14 @@ func TestReconcile_FindsEachDifferenceOnceAndNothingElse(t *testing.T) {
 	}
 	if facts, err := y.db.UnbalancedFacts(t.Context(), 10); err != nil || len(facts) > 0 {
 		t.Errorf("%v %v", facts, err)
+	}
+}
+
+func TestReconcile_AConvertedBalanceIsNoDifference(t *testing.T) {
+	y := newYear(t, "usd")
+	y.fill(t, 50, 0)
+	rep := y.reconcile(t, payment.BudgetConfig{PerSecond: 10_000, EndpointPerSecond: 10_000})
+	if rep.Moves != 50 || len(rep.Findings) != 0 {
+		t.Errorf("%d movements, %+v", rep.Moves, rep.Findings)
 	}
 }

@@ -33,7 +33,8 @@ const (
 	kinds = 10
 )
 
-// year is an account at the provider, and our books about it, with differences that are known.
+// year is an account at the provider, and our books about it, with differences that are known. Where settle is given, the
+// account converts everything into that currency.
 type year struct {
 	db      *store.DB
 	sim     *stripesim.Sim
@@ -46,7 +47,7 @@ type year struct {
 	payments, attempts, ledger [][]any
 }
 
-func newYear(tb testing.TB) *year {
+func newYear(tb testing.TB, settle string) *year {
 	tb.Helper()
 	y := &year{want: map[string]string{}}
 	var err error
@@ -60,7 +61,7 @@ func newYear(tb testing.TB) *year {
 	}
 	if y.sim, err = stripesim.New(stripesim.Config{
 		SecretKey: secretKey, PublishableKey: "pk_test_0123456789abcdef", PublicURL: "http://sim.test",
-		Rate: stripesim.Rate{Total: -1, PerEndpoint: -1}, MaxEvents: 1000,
+		Rate: stripesim.Rate{Total: -1, PerEndpoint: -1}, MaxEvents: 1000, Settle: settle,
 	}, stripesim.Deps{}); err != nil {
 		tb.Fatal(err)
 	}
