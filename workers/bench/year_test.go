@@ -39,7 +39,6 @@ type year struct {
 	db      *store.DB
 	sim     *stripesim.Sim
 	handler http.Handler
-	url     string
 	service func(payment.BudgetConfig) *payment.Service
 	next    atomic.Uint64
 	want    map[string]string // object → reason
