@@ -140,12 +140,14 @@ func (a *API) asset(ctx *fasthttp.RequestCtx) error {
 	return nil
 }
 
-// Policies of the pages: their own files, nothing inline, nothing from elsewhere.
+// Policies of the pages: their own files, nothing inline, nothing from elsewhere; where the provider's Payment Element is,
+// what it loads, frames and calls, and the styles that it sets on its own elements. Card data stays in its frames.
 const (
 	policyBase = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
 		"base-uri 'none'; frame-ancestors 'none'"
-	policyStripe = "default-src 'none'; style-src 'self' 'unsafe-inline'; script-src 'self' https://js.stripe.com; img-src 'self'; " +
-		"connect-src 'self' https://api.stripe.com; frame-src https://js.stripe.com https://hooks.stripe.com; " +
+	policyStripe = "default-src 'none'; style-src 'self' 'unsafe-inline'; script-src 'self' https://js.stripe.com https://*.js.stripe.com; " +
+		"img-src 'self'; " +
+		"connect-src 'self' https://api.stripe.com; frame-src https://js.stripe.com https://*.js.stripe.com https://hooks.stripe.com; " +
 		"base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 )
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -124,6 +125,35 @@ func TestPages_HoldNothingInlineAndNothingForeign(t *testing.T) {
 				t.Errorf("%s may not be kept", m[1])
 			}
 		}
+	}
+}
+
+func TestPages_PaymentElementGetsWhatItNeedsAndNothingElse(t *testing.T) {
+	w := newWorld(t)
+	cookie := w.guestCookie()
+	b := w.want(201, "POST", "/booking", `{"eventId":101}`, "Cookie", cookie)
+	r := w.want(200, "GET", "/booking/"+b.text("id")+"/pay", "", "Accept", "text/html", "Cookie", cookie)
+	allowed := map[string]string{}
+	for _, directive := range strings.Split(r.Header.Get("Content-Security-Policy"), "; ") {
+		name, sources, _ := strings.Cut(directive, " ")
+		allowed[name] = sources
+	}
+	want := map[string]string{
+		"default-src": "'none'", "img-src": "'self'", "base-uri": "'none'", "frame-ancestors": "'none'", "form-action": "'self'",
+		"style-src":   "'self' 'unsafe-inline'", // the element sets styles on what it inserts
+		"script-src":  "'self' https://js.stripe.com https://*.js.stripe.com",
+		"connect-src": "'self' https://api.stripe.com",
+		"frame-src":   "https://js.stripe.com https://*.js.stripe.com https://hooks.stripe.com",
+	}
+	if !maps.Equal(allowed, want) {
+		t.Errorf("policy %v, want %v", allowed, want)
+	}
+	foreign := regexp.MustCompile(`(src|href)="(https?:)?//[^"]+"`).FindAllString(string(r.body), -1)
+	if !slices.Equal(foreign, []string{`src="https://js.stripe.com/v3/"`}) {
+		t.Errorf("the page loads %v", foreign)
+	}
+	if m := regexp.MustCompile(`(?i)<script>|<style|\son[a-z]+=|javascript:|style=|<input[^>]+card`).Find(r.body); m != nil {
+		t.Errorf("the page holds %s", m)
 	}
 }
 

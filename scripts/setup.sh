@@ -5,7 +5,7 @@
 #   scripts/setup.sh [demo] [test] [kafka]        default: demo
 #
 #   demo   postgresql (its programs: our own cluster is made elsewhere)
-#   test   demo, and redis-server, chromium
+#   test   demo, and redis-server, chromium; stripe-mock into .tools, by Go
 #   kafka  a Java runtime (17 or newer) and maven, for scripts/kafka.sh
 #
 # Nothing that it installs is started or left to start at boot, and services
@@ -88,8 +88,26 @@ install() {
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --no-install-recommends "$@" >&2
 }
 
+# Stripe's schema, as the program that Stripe makes of it. Its version is the
+# one that our tests were written against.
+stripe_mock=v0.203.0
+
+have_stripe_mock() {
+	[ -x "$1/stripe-mock" ] && go version -m "$1/stripe-mock" | grep -q "github.com/stripe/stripe-mock[[:space:]]*$stripe_mock"
+}
+
+install_stripe_mock() {
+	case " $* " in *" test "*) ;; *) return 0 ;; esac
+	tools=$(cd "$(dirname "$0")/.." && pwd)/.tools
+	have_stripe_mock "$tools" && return 0
+	say "installing stripe-mock $stripe_mock"
+	mkdir -p "$tools"
+	GOBIN=$tools GOFLAGS= go install "github.com/stripe/stripe-mock@$stripe_mock"
+}
+
 main() {
 	[ $# -gt 0 ] || set -- demo
+	install_stripe_mock "$@"
 	packages=$(wanted "$@")
 	missing=
 	for package in $packages; do

@@ -76,7 +76,7 @@ func TestReconcile_ReportsWhatTheDashboardDid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]string{g.ID: reconcile.RefundNotPosted, "capture:ch_ghost": reconcile.NotAtProvider}
+	want := map[string]string{g.ID: reconcile.RefundNotPosted, "capture:ch_ghost": reconcile.CaptureNotAtProvider}
 	for _, f := range rep.Findings {
 		if want[f.Object] != f.Reason || f.Repaired {
 			t.Errorf("%+v", f)

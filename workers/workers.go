@@ -117,6 +117,7 @@ type Workers struct {
 	pay       *payments.Handlers
 	mail      *notify.Mailer
 	reconcile *reconcile.Reconciler
+	intake    *intake
 	now       func() time.Time
 	random    func() float64
 	log       *slog.Logger
@@ -144,6 +145,7 @@ func New(cfg Config, deps Deps) (*Workers, error) {
 	if w.metrics, err = newMetrics(deps.Metrics); err != nil {
 		return nil, fmt.Errorf("workers: registering metrics: %w", err)
 	}
+	w.intake = newIntake(deps.Store.StoreWebhooks)
 	w.client = asynq.NewClientFromRedisClient(deps.Redis)
 	w.pay = payments.New(payments.Deps{Payments: deps.Payments, Store: deps.Store, Log: w.log, Now: w.now})
 	if w.mail, err = notify.New(cfg.Mail, notify.Deps{Store: deps.Store}); err != nil {

@@ -144,11 +144,12 @@ func complaintOf(d *stripe.Dispute) Complaint {
 // Movement is a balance transaction: money that came to our account at the provider, or went.
 type Movement struct {
 	ID       string
-	Type     string // charge, refund, refund_failure, adjustment, …
-	Amount   int64  // minor units, negative when it went
-	Fee      int64  // what the provider kept of it
-	Currency string // upper case
-	Source   string // id of the charge, refund or dispute
+	Type     string  // charge, refund, refund_failure, adjustment, …
+	Amount   int64   // minor units, negative when it went
+	Fee      int64   // what the provider kept of it
+	Currency string  // upper case; the account's, where the provider converted
+	Rate     float64 // by which the provider converted; 0 if it did not
+	Source   string  // id of the charge, refund or dispute
 	Created  time.Time
 }
 
@@ -181,36 +182,6 @@ func (s *Stripe) EachIntent(ctx context.Context, since, until time.Time, each fu
 	}
 }
 
-// EachMovement calls each for every balance transaction made in [since, until), newest first, and stops at its first
-// error.
-func (s *Stripe) EachMovement(ctx context.Context, since, until time.Time, each func(Movement) error) error {
-	after := ""
-	for {
-		var page []Movement
-		err := s.call(ctx, "balance_transactions.list", ClassReconcile, func(ctx context.Context) error {
-			p := &stripe.BalanceTransactionListParams{CreatedRange: span(since, until)}
-			listing(ctx, &p.ListParams, after)
-			it := s.api.BalanceTransactions.List(p)
-			for it.Next() {
-				page = append(page, movementOf(it.BalanceTransaction()))
-			}
-			return it.Err()
-		})
-		if err != nil {
-			return err
-		}
-		for _, m := range page {
-			if err := each(m); err != nil {
-				return err
-			}
-			after = m.ID
-		}
-		if len(page) < pageSize {
-			return nil
-		}
-	}
-}
-
 // listing asks for one page: the library would fetch further ones outside the budget.
 func listing(ctx context.Context, p *stripe.ListParams, after string) {
 	p.Context, p.Limit, p.Single = ctx, stripe.Int64(pageSize), true
@@ -229,6 +200,7 @@ func movementOf(b *stripe.BalanceTransaction) Movement {
 		ID: b.ID, Type: string(b.Type), Amount: fromProvider(b.Amount, currency), Fee: fromProvider(b.Fee, currency), Currency: strings.ToUpper(string(b.Currency)),
 		Created: time.Unix(b.Created, 0).UTC(),
 	}
+	m.Rate = b.ExchangeRate
 	if b.Source != nil {
 		m.Source = b.Source.ID
 	}

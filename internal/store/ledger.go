@@ -183,6 +183,7 @@ type ProviderFact struct {
 	Fact     string
 	Amount   int64
 	Currency string
+	Merchant int64
 	Event    int64
 	Booking  sale.UUID
 	At       time.Time
@@ -190,13 +191,13 @@ type ProviderFact struct {
 
 // ProviderFacts reads the facts with a prefix that moved money at the provider, of the instants [since, until).
 func (db *DB) ProviderFacts(ctx context.Context, prefix string, since, until time.Time) ([]ProviderFact, error) {
-	rows, err := db.Write.Query(ctx, `SELECT fact, amount, currency, event_id, booking_id, at FROM ledger
+	rows, err := db.Write.Query(ctx, `SELECT fact, amount, currency, merchant_account_id, event_id, booking_id, at FROM ledger
 		WHERE account = 'provider' AND starts_with(fact, $1) AND at >= $2 AND at < $3`, prefix, since, until)
 	if err != nil {
 		return nil, fmt.Errorf("reading the ledger: %w", err)
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (f ProviderFact, err error) {
-		err = row.Scan(&f.Fact, &f.Amount, &f.Currency, &f.Event, &f.Booking, &f.At)
+		err = row.Scan(&f.Fact, &f.Amount, &f.Currency, &f.Merchant, &f.Event, &f.Booking, &f.At)
 		return f, err
 	})
 }

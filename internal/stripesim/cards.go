@@ -117,6 +117,14 @@ func declineMessage(code string) string {
 	return "Your card was declined."
 }
 
+// declineCodeOf is the decline code of an error code that a fault names; other words are decline codes themselves.
+func declineCodeOf(code string) string {
+	if code == "card_declined" {
+		return "generic_decline"
+	}
+	return code
+}
+
 // errorCodeOf is the error code that goes with a decline code.
 func errorCodeOf(decline string) string {
 	switch decline {

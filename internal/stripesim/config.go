@@ -30,6 +30,7 @@ const (
 	payoutDelay       = 2 * 24 * time.Hour
 	evidenceWindow    = 7 * 24 * time.Hour
 	sweepInterval     = 250 * time.Millisecond
+	earlyCheck        = time.Millisecond // how often a call that waits for its webhooks looks
 )
 
 // Rate says how many API calls per second one secret key may make. Zero means Stripe's live default, a negative
@@ -53,6 +54,7 @@ type Config struct {
 	Rate    Rate
 	Country string // of the account; default US
 	Name    string // of the shop, shown on the hosted page; default "Fairgate demo"
+	Settle  string // currency of the account's balance, into which everything is converted; default: each in its own
 
 	Workers         int           // concurrent webhook deliveries; default 4
 	WebhookAttempts int           // tries per event before it is given up; default 40
@@ -62,6 +64,9 @@ type Config struct {
 
 	RefundDelay time.Duration // until a pending or failing refund settles; default 2 s
 	SearchLag   time.Duration // until a new intent can be found by search; default 1 s, negative for none
+
+	Seed   uint64 // of the faults' chances
+	Faults []Rule // named faults from the start; Script changes them at run time
 
 	MaxIntents    int   // intents kept; creating more is refused. Default 500,000
 	MaxEvents     int   // events kept; the oldest go first. Default 1,000,000
@@ -136,6 +141,14 @@ func (c Config) Validate() error {
 	} {
 		if value < 0 {
 			wrong("%s: expected a positive number, got %d", name, value)
+		}
+	}
+	if _, ok := currencyOf(c.Settle); c.Settle != "" && !ok {
+		wrong("Settle: expected a currency in lower case, got %.10q", c.Settle)
+	}
+	for i, r := range c.Faults {
+		if err := r.validate(); err != nil {
+			wrong("Faults[%d]: %w", i, err)
 		}
 	}
 	return errors.Join(problems...)

@@ -3,6 +3,7 @@ package stripesim
 import (
 	"net/url"
 	"slices"
+	"time"
 )
 
 // confirmation is how an intent is confirmed.
@@ -83,9 +84,15 @@ func (t *tx) confirm(pi *Intent, how confirmation) (any, error) {
 		pi.ReturnURL = how.returnURL
 	}
 	c, _, _ := cardOf(pi.PaymentMethod)
-	t.call.Point, t.call.Object = PointCard, pi.ID
-	if f := t.sim.faults.At(t.call); f.Decline != "" {
-		return nil, t.decline(pi, f.Decline)
+	fault := t.strike(PointCard, pi.ID)
+	switch {
+	case fault.Decline != "":
+		return nil, t.decline(pi, fault.Decline)
+	case fault.Secure != "" && !how.passed:
+		c.secure = true
+		if fault.Secure != SecureAbandon {
+			t.plan(fault.Delay, Plan{Do: planSecure, Object: pi.ID, Reason: fault.Secure})
+		}
 	}
 	switch {
 	case c.secure && !how.passed && how.offSession:
@@ -100,7 +107,31 @@ func (t *tx) confirm(pi *Intent, how confirmation) (any, error) {
 	case c.decline != "":
 		return nil, t.decline(pi, c.decline)
 	}
-	return t.authorise(pi, c), nil
+	life := authorisationLife
+	if fault.Expires {
+		life = fault.Delay
+	}
+	return t.authorise(pi, c, life), nil
+}
+
+// finishSecure is the shopper's answer to the bank. It changes nothing once the intent waits for none.
+func (t *tx) finishSecure(old *Intent, complete bool) error {
+	if old.Status != StatusRequiresAction {
+		return nil
+	}
+	pi := with(old, func(*Intent) {})
+	if complete {
+		_, err := t.confirm(pi, confirmation{passed: true})
+		return err
+	}
+	pi.LastError = &CardError{
+		Code: "payment_intent_authentication_failure", PaymentMethod: pi.PaymentMethod,
+		Message: "We are unable to authenticate your payment method. Please choose a different one and try again.",
+	}
+	pi.Status, pi.PaymentMethod = StatusRequiresPaymentMethod, ""
+	t.putIntent(pi)
+	t.emitIntent("payment_intent.payment_failed", pi)
+	return nil
 }
 
 // decline records a refused attempt: a failed charge, and the intent open for another card.
@@ -121,13 +152,13 @@ func (t *tx) decline(pi *Intent, code string) *apiError {
 	}
 }
 
-// authorise records that the bank agreed, and takes the money at once unless capture is manual.
-func (t *tx) authorise(pi *Intent, c card) *Intent {
+// authorise records that the bank agreed, for life, and takes the money at once unless capture is manual.
+func (t *tx) authorise(pi *Intent, c card, life time.Duration) *Intent {
 	ch := t.newCharge(pi)
 	ch.Status = "succeeded"
 	pi.LatestCharge, pi.LastError = ch.ID, nil
 	if pi.CaptureMethod == "manual" {
-		ch.CaptureBefore = t.now.Add(authorisationLife).Unix()
+		ch.CaptureBefore = t.now.Add(life).Unix()
 		pi.Status, pi.Capturable = StatusRequiresCapture, pi.Amount
 		t.putCharge(ch)
 		t.putIntent(pi)
@@ -139,6 +170,7 @@ func (t *tx) authorise(pi *Intent, c card) *Intent {
 	t.emitCharge("charge.succeeded", ch)
 	t.emitIntent("payment_intent.succeeded", pi)
 	t.disputeIfAsked(ch, c)
+	t.afterTaking(ch, t.strike(PointCapture, pi.ID))
 	return pi
 }
 
@@ -155,11 +187,11 @@ func (t *tx) lapse(charge string) {
 
 // take moves amount from the card to the account and publishes both objects.
 func (t *tx) take(pi *Intent, ch *Charge, amount int64) {
-	txn := &Transaction{
+	txn := t.settled(&Transaction{
 		ID: t.id("txn"), Type: "charge", Category: "charge", Amount: amount, Fee: feeOf(amount, ch.Currency),
 		Currency: ch.Currency, Source: ch.ID, Description: ch.Description,
 		AvailableOn: t.now.Add(payoutDelay).Unix(), Created: t.second(),
-	}
+	})
 	t.putTransaction(txn)
 	ch.Captured, ch.AmountCaptured, ch.Transaction = true, amount, txn.ID
 	pi.Status, pi.Capturable, pi.Received = StatusSucceeded, 0, amount

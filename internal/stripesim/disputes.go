@@ -7,29 +7,55 @@ import (
 
 // OpenDispute opens a dispute over the whole of a captured charge, as a bank would, and returns its id.
 func (s *Sim) OpenDispute(charge, reason string) (string, error) {
+	return s.OpenDisputeOf(charge, reason, 0)
+}
+
+// OpenDisputeOf opens a dispute over part of a captured charge; 0 stands for the whole.
+func (s *Sim) OpenDisputeOf(charge, reason string, amount int64) (string, error) {
 	var id string
 	err := s.act(func(t *tx) error {
 		ch := t.charge(charge)
 		if ch == nil || !ch.Captured || ch.Disputed {
 			return fmt.Errorf("open dispute: charge %s is unknown, not captured or disputed already", charge)
 		}
-		id = t.dispute(ch, reason).ID
+		if amount < 0 || amount > ch.AmountCaptured {
+			return fmt.Errorf("open dispute: amount %d is not of what was captured", amount)
+		}
+		id = t.dispute(ch, reason, amount).ID
 		return nil
 	})
 	return id, err
 }
 
+// DecideDispute is the bank's verdict: won or lost.
+func (s *Sim) DecideDispute(id, verdict string) error {
+	return s.act(func(t *tx) error {
+		d := s.state.disputes.get(id)
+		if d == nil || !isOpen(d) || verdict != "won" && verdict != "lost" {
+			return fmt.Errorf("decide dispute: %s is unknown or closed, or %q is neither won nor lost", id, verdict)
+		}
+		t.decide(with(d, func(*Dispute) {}), verdict)
+		return nil
+	})
+}
+
+// isOpen says whether a dispute is still to be decided.
+func isOpen(d *Dispute) bool { return d.Status == "needs_response" || d.Status == "under_review" }
+
 // disputeIfAsked opens a dispute for the cards made for it.
 func (t *tx) disputeIfAsked(ch *Charge, c card) {
 	if c.dispute != "" {
-		t.dispute(ch, c.dispute)
+		t.dispute(ch, c.dispute, 0)
 	}
 }
 
-// dispute withdraws the captured amount and a fee until the case is decided.
-func (t *tx) dispute(old *Charge, reason string) *Dispute {
+// dispute withdraws the captured amount, or part of it, and a fee until the case is decided.
+func (t *tx) dispute(old *Charge, reason string, amount int64) *Dispute {
+	if amount == 0 {
+		amount = old.AmountCaptured
+	}
 	d := &Dispute{
-		ID: t.id("dp"), Charge: old.ID, Intent: old.Intent, Amount: old.AmountCaptured, Currency: old.Currency,
+		ID: t.id("dp"), Charge: old.ID, Intent: old.Intent, Amount: amount, Currency: old.Currency,
 		Reason: reason, Status: "needs_response", DueBy: t.now.Add(evidenceWindow).Unix(), Created: t.second(),
 	}
 	d.Transactions = []string{

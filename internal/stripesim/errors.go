@@ -15,6 +15,7 @@ type apiError struct {
 	message string
 	intent  string // its PaymentIntent is shown inside the error
 	charge  string
+	keep    bool // what was done before it stands, as with a card's decline
 	early   bool // found before the work began: not saved for an idempotency key
 }
 
@@ -58,10 +59,14 @@ func early(status int, kind, code, format string, args ...any) *apiError {
 	return &apiError{status: status, kind: kind, code: code, message: fmt.Sprintf(format, args...), early: true}
 }
 
-// statusError is the answer of a fault.
-func statusError(status int) *apiError {
-	e := early(status, "api_error", "", "An unknown error occurred; the request may or may not have been carried out.")
-	if status == http.StatusTooManyRequests {
+// statusError is the answer of a fault, or of a failure of our own.
+func statusError(status int, code string) *apiError {
+	e := early(status, "api_error", code, "An unknown error occurred; the request may or may not have been carried out.")
+	switch {
+	case code == "lock_timeout":
+		e.kind = "invalid_request_error"
+		e.message = "This object cannot be accessed right now because another request is accessing it. Retry later."
+	case status == http.StatusTooManyRequests:
 		e.kind, e.code = "invalid_request_error", "rate_limit"
 		e.message = "Request rate limit exceeded. Please retry later."
 	}

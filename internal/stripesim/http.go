@@ -28,8 +28,9 @@ type answer struct {
 	status   int
 	body     []byte
 	replayed bool
-	original string // the request whose answer is replayed
-	position int64  // in the journal: durable up to here before it goes out
+	original string   // the request whose answer is replayed
+	position int64    // in the journal: durable up to here before it goes out
+	events   []*Event // that the call made
 }
 
 // Handler serves the API under /v1/ and the payment pages under /pay/ and /3ds/. The server around it owns timeouts.
@@ -106,13 +107,13 @@ func (s *Sim) answer(r *request, w http.ResponseWriter, hr *http.Request) (answe
 			"Unrecognized request URL (%s: %.200s).", hr.Method, hr.URL.Path)
 	}
 	call := Call{Point: PointArrive, Endpoint: r.route.name(), Object: r.id, Header: hr.Header}
-	if err := s.strike(hr, call); err != nil {
+	if _, err := s.strike(hr, call); err != nil {
 		return answer{}, err
 	}
 	if !r.publishable {
 		if reason := s.limits.take(r.route.name(), s.clock()); reason != "" {
 			w.Header().Set("Stripe-Rate-Limited-Reason", reason)
-			return answer{}, statusError(http.StatusTooManyRequests)
+			return answer{}, statusError(http.StatusTooManyRequests, "rate_limit")
 		}
 	}
 	if err := s.readParams(r, w, hr); err != nil {
@@ -131,7 +132,8 @@ func (s *Sim) answer(r *request, w http.ResponseWriter, hr *http.Request) (answe
 		return answer{}, err
 	}
 	call.Point = PointAnswer
-	return out, s.strike(hr, call)
+	_, err = s.strike(hr, call, out.events...)
+	return out, err
 }
 
 // carryOut runs a read at once, and a write once per idempotency key.
@@ -148,8 +150,8 @@ func (s *Sim) carryOut(r *request, hr *http.Request, call Call) (answer, error) 
 	}
 	defer release()
 	call.Point = PointExecute
-	fault := s.strike(hr, call)
-	out, err := s.write(r, fault)
+	fault, failure := s.strike(hr, call)
+	out, err := s.write(r, failure, fault.Done)
 	if err != nil {
 		return answer{}, err
 	}
@@ -225,9 +227,12 @@ func (s *Sim) readParams(r *request, w http.ResponseWriter, hr *http.Request) er
 	return err
 }
 
-// strike lets the fault policy act at a point. A dropped connection never returns.
-func (s *Sim) strike(hr *http.Request, call Call) error {
+// strike lets the fault policy act at a point on a call that made events. A dropped connection never returns.
+func (s *Sim) strike(hr *http.Request, call Call, events ...*Event) (Fault, error) {
 	f := s.faults.At(call)
+	if f.Early {
+		s.awaitWebhooks(hr.Context(), events)
+	}
 	if f.Delay > 0 {
 		select {
 		case <-time.After(f.Delay):
@@ -238,9 +243,9 @@ func (s *Sim) strike(hr *http.Request, call Call) error {
 		panic(http.ErrAbortHandler)
 	}
 	if f.Status != 0 {
-		return statusError(f.Status)
+		return f, statusError(f.Status, f.Code)
 	}
-	return nil
+	return f, nil
 }
 
 // read runs a route that changes nothing and sees what it depends on become durable first.
@@ -255,34 +260,21 @@ func (s *Sim) read(r *request) (answer, error) {
 	return answer{status: http.StatusOK, body: s.show(r, result), position: s.journal.position()}, nil
 }
 
-// write runs a route as one transaction and saves its answer under the key. fault, when set, is its answer instead.
-// A refusal publishes nothing, save a card's decline, which is a fact.
-func (s *Sim) write(r *request, fault error) (answer, error) {
+// write runs a route as one transaction and saves its answer under the key. fault, when set, is its answer instead, and
+// done says that the work is done all the same. A refusal publishes nothing, save a card's decline, which is a fact.
+func (s *Sim) write(r *request, fault error, done bool) (answer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.begin(r.requestID, r.key)
 	t.call = Call{Endpoint: r.route.name(), Header: r.header}
-	var result any
-	err := fault
-	if err == nil {
-		result, err = r.route.do(t, r)
-	}
-	out := answer{status: http.StatusOK}
-	var problem *apiError
-	if err != nil && !errors.As(err, &problem) {
+	result, problem, err := t.execute(r, fault, done)
+	if err != nil {
 		return answer{}, err
 	}
-	if problem != nil {
-		if problem.early && fault == nil {
-			return answer{}, problem
-		}
-		if problem.kind != "card_error" {
-			t.line = &line{}
-		}
-		out.status = problem.status
-	}
 	s.state.apply(t.line)
+	out := answer{status: http.StatusOK, events: t.line.Events}
 	if problem != nil {
+		out.status = problem.status
 		out.body = encode(renderer{s, t.second()}.problem(problem, r.requestID))
 	} else {
 		out.body = s.show(r, result)
@@ -295,6 +287,23 @@ func (s *Sim) write(r *request, fault error) (answer, error) {
 	}
 	out.position, err = s.commit(t)
 	return out, err
+}
+
+// execute does a route's work and returns its result, or the problem that is its answer. An error is saved for no key.
+func (t *tx) execute(r *request, fault error, done bool) (result any, problem *apiError, err error) {
+	if fault == nil || done {
+		result, err = r.route.do(t, r)
+	}
+	if err != nil && !errors.As(err, &problem) || problem != nil && problem.early {
+		return nil, nil, err
+	}
+	if problem != nil && problem.kind != "card_error" && !problem.keep {
+		t.line = &line{}
+	}
+	if fault != nil && !errors.As(fault, &problem) {
+		return nil, nil, fault
+	}
+	return result, problem, nil
 }
 
 // act runs a change that no request asked for, and waits until it is durable.
@@ -332,7 +341,7 @@ func (s *Sim) refuse(err error, requestID string, h http.Header) answer {
 	var problem *apiError
 	if !errors.As(err, &problem) {
 		s.log.Error("stripe simulator: request failed", "request", requestID, "error", err)
-		problem = statusError(http.StatusInternalServerError)
+		problem = statusError(http.StatusInternalServerError, "")
 	}
 	if problem.status == http.StatusConflict {
 		h.Set("Stripe-Should-Retry", "true")

@@ -163,22 +163,54 @@ func captureIntent(t *tx, r *request) (any, error) {
 		return nil, refused("amount_too_large", "amount_to_capture",
 			"The requested capture amount is greater than the amount that can be captured, %s.", formatMoney(old.Capturable, old.Currency))
 	}
+	if err := checkStep("amount_to_capture", amount, old.Currency); err != nil {
+		return nil, err
+	}
 	ch := t.charge(old.LatestCharge)
 	if t.second() >= ch.CaptureBefore {
-		return nil, refused("charge_expired_for_capture", "", "The authorisation of charge %s has expired.", ch.ID)
+		return nil, expiredForCapture(ch)
+	}
+	fault := t.strike(PointCapture, old.ID)
+	if fault.Code != "" {
+		return nil, t.captureFails(old, ch, fault.Code)
 	}
 	pi := with(old, func(v *Intent) { v.Metadata = metadata })
-	next := with(ch, func(v *Charge) { v.AmountRefunded = v.Amount - amount })
-	t.take(pi, next, amount)
-	if next.AmountRefunded > 0 {
-		t.putRefund(t.release(next, next.AmountRefunded))
-		t.emit("charge.refunded", Event{Charge: next, Previous: map[string]any{"amount_refunded": 0}})
-	}
-	t.emitCharge("charge.captured", next)
-	t.emitIntent("payment_intent.succeeded", pi)
-	c, _, _ := cardOf(next.PaymentMethod)
-	t.disputeIfAsked(next, c)
+	t.afterTaking(t.capture(pi, ch, amount), fault)
 	return pi, nil
+}
+
+// capture takes part of what is authorised, or all, and releases the rest. pi is a copy of its own.
+func (t *tx) capture(pi *Intent, old *Charge, amount int64) *Charge {
+	ch := with(old, func(v *Charge) { v.AmountRefunded = v.Amount - amount })
+	t.take(pi, ch, amount)
+	if ch.AmountRefunded > 0 {
+		t.putRefund(t.release(ch, ch.AmountRefunded))
+		t.emit("charge.refunded", Event{Charge: ch, Previous: map[string]any{"amount_refunded": 0}})
+	}
+	t.emitCharge("charge.captured", ch)
+	t.emitIntent("payment_intent.succeeded", pi)
+	c, _, _ := cardOf(ch.PaymentMethod)
+	t.disputeIfAsked(ch, c)
+	return ch
+}
+
+func expiredForCapture(ch *Charge) *apiError {
+	return refused("charge_expired_for_capture", "", "The authorisation of charge %s has expired.", ch.ID)
+}
+
+// captureFails is the bank's no to taking what it had promised. Either the promise is gone, and the intent ends, or it
+// stands and the money is refused all the same.
+func (t *tx) captureFails(pi *Intent, ch *Charge, code string) *apiError {
+	if code == "charge_expired_for_capture" {
+		t.lapse(ch.ID)
+		e := expiredForCapture(ch)
+		e.keep = true
+		return e
+	}
+	return &apiError{
+		status: 402, kind: "card_error", code: errorCodeOf(code), decline: declineCodeOf(code), message: declineMessage(code),
+		intent: pi.ID, charge: ch.ID,
+	}
 }
 
 // cancelIntent is POST /v1/payment_intents/{id}/cancel.

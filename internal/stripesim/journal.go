@@ -184,7 +184,8 @@ func decodeLine(raw []byte, number int, torn bool, into *line) error {
 		return err
 	}
 	if slices.Contains(into.Intents, nil) || slices.Contains(into.Charges, nil) || slices.Contains(into.Refunds, nil) ||
-		slices.Contains(into.Transactions, nil) || slices.Contains(into.Disputes, nil) || slices.Contains(into.Events, nil) {
+		slices.Contains(into.Transactions, nil) || slices.Contains(into.Disputes, nil) || slices.Contains(into.Events, nil) ||
+		slices.Contains(into.Plans, nil) {
 		return errors.New("an object is null")
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 // metrics are what a dashboard of the demo and the money tests look at.
 type metrics struct {
 	requests *prometheus.CounterVec // by endpoint and status
-	webhooks *prometheus.CounterVec // by result: delivered, failed, given_up, dropped
+	webhooks *prometheus.CounterVec // by result: delivered, failed, given_up, lost, dropped
 }
 
 func newMetrics(registerer prometheus.Registerer) (*metrics, error) {

@@ -1,6 +1,7 @@
 package stripesim
 
 import (
+	"math"
 	"strconv"
 	"strings"
 )
@@ -82,6 +83,25 @@ func disputeFeeOf(code string) int64 {
 	return 50 * fixedFee(c)
 }
 
+// settled converts a movement into the currency of the account's balance, where it has one of its own.
+func (t *tx) settled(v *Transaction) *Transaction {
+	to := t.sim.cfg.Settle
+	if to == "" || to == v.Currency {
+		return v
+	}
+	v.Rate = rateOf(v.Currency, to)
+	v.Amount, v.Fee = int64(math.Round(float64(v.Amount)*v.Rate)), int64(math.Round(float64(v.Fee)*v.Rate))
+	v.Currency = to
+	return v
+}
+
+// rateOf is what a minor unit of one currency is worth in another: made up, but always the same.
+func rateOf(from, to string) float64 {
+	a, _ := currencyOf(from)
+	b, _ := currencyOf(to)
+	return 1.0837 * float64(b.minimum) / float64(a.minimum)
+}
+
 // formatMoney writes an amount for people: grouped digits, the currency's own decimals, the code behind.
 func formatMoney(amount int64, code string) string {
 	c, _ := currencyOf(code)
@@ -120,8 +140,14 @@ func checkAmount(amount int64, code string) error {
 		return invalid("amount", "amount_too_large", "Amount must be no more than %s.", formatMoney(maxAmount, code))
 	case amount < c.minimum:
 		return invalid("amount", "amount_too_small", "Amount must be at least %s.", formatMoney(c.minimum, code))
-	case amount%c.step != 0:
-		return invalid("amount", "parameter_invalid_integer", "Amounts in %s must be a multiple of %d.", code, c.step)
+	}
+	return checkStep("amount", amount, code)
+}
+
+// checkStep refuses amounts that a currency's rules cannot express. An unknown currency has been refused before.
+func checkStep(param string, amount int64, code string) error {
+	if c, ok := currencyOf(code); ok && amount%c.step != 0 {
+		return invalid(param, "parameter_invalid_integer", "Amounts in %s must be a multiple of %d.", code, c.step)
 	}
 	return nil
 }

@@ -1,5 +1,7 @@
 package stripesim
 
+import "time"
+
 // The objects below are what the journal keeps: one version each, never changed once published; a change is a copy.
 // Amounts are minor units of Currency (lower case ISO 4217), times are unix seconds.
 
@@ -87,7 +89,7 @@ type Refund struct {
 	Intent             string            `json:"intent"`
 	Amount             int64             `json:"amount"`
 	Currency           string            `json:"currency"`
-	Status             string            `json:"status"` // pending, succeeded, failed
+	Status             string            `json:"status"` // pending, requires_action, succeeded, failed, canceled
 	Reason             string            `json:"reason,omitempty"`
 	FailureReason      string            `json:"failure_reason,omitempty"`
 	Transaction        string            `json:"txn,omitempty"`
@@ -100,16 +102,17 @@ type Refund struct {
 
 // Transaction is a BalanceTransaction: Net = Amount - Fee moves the account's balance.
 type Transaction struct {
-	ID          string `json:"id"`
-	Type        string `json:"type"`     // charge, refund, refund_failure, adjustment
-	Category    string `json:"category"` // reporting category
-	Amount      int64  `json:"amount"`
-	Fee         int64  `json:"fee,omitempty"`
-	Currency    string `json:"currency"`
-	Source      string `json:"source"`
-	Description string `json:"description,omitempty"`
-	AvailableOn int64  `json:"available_on"`
-	Created     int64  `json:"created"`
+	ID          string  `json:"id"`
+	Type        string  `json:"type"`     // charge, refund, refund_failure, adjustment
+	Category    string  `json:"category"` // reporting category
+	Amount      int64   `json:"amount"`
+	Fee         int64   `json:"fee,omitempty"`
+	Currency    string  `json:"currency"`
+	Rate        float64 `json:"rate,omitempty"` // by which the amount was converted; 0 if it was not
+	Source      string  `json:"source"`
+	Description string  `json:"description,omitempty"`
+	AvailableOn int64   `json:"available_on"`
+	Created     int64   `json:"created"`
 }
 
 // Dispute is a cardholder's complaint about a charge.
@@ -120,7 +123,7 @@ type Dispute struct {
 	Amount       int64             `json:"amount"`
 	Currency     string            `json:"currency"`
 	Reason       string            `json:"reason"`
-	Status       string            `json:"status"` // needs_response, won, lost
+	Status       string            `json:"status"` // needs_response, under_review, won, lost
 	Evidence     string            `json:"evidence,omitempty"`
 	Submissions  int64             `json:"submissions,omitempty"`
 	DueBy        int64             `json:"due_by"`
@@ -157,6 +160,18 @@ func (e *Event) subject() string {
 		return e.Dispute.ID
 	}
 	return ""
+}
+
+// Plan is a change that will come by itself, whoever restarts meanwhile.
+type Plan struct {
+	ID     string        `json:"id"`
+	At     int64         `json:"at"` // unix milliseconds
+	Do     string        `json:"do"` // see the constants in plans.go
+	Object string        `json:"object"`
+	Reason string        `json:"reason,omitempty"`
+	Amount int64         `json:"amount,omitempty"`
+	Then   string        `json:"then,omitempty"`  // what follows it
+	After  time.Duration `json:"after,omitempty"` // from this change to that
 }
 
 // savedAnswer is what a repeated idempotency key gets for 24 hours.

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	_ "embed" // the page's template
 	"encoding/base64"
-	"errors"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -139,39 +138,16 @@ func (s *Sim) submitSecure(w http.ResponseWriter, r *http.Request) {
 	}
 	action := form.Get("action")
 	v.intent, ok = s.shopper(w, v.intent.ID, func(t *tx, pi *Intent) error {
-		if pi.Status != StatusRequiresAction {
-			return nil
-		}
-		if action == "complete" {
-			_, err := t.confirm(pi, confirmation{passed: true})
-			return err
-		}
-		pi.LastError = &CardError{
-			Code: "payment_intent_authentication_failure", PaymentMethod: pi.PaymentMethod,
-			Message: "We are unable to authenticate your payment method. Please choose a different one and try again.",
-		}
-		pi.Status, pi.PaymentMethod = StatusRequiresPaymentMethod, ""
-		t.putIntent(pi)
-		t.emitIntent("payment_intent.payment_failed", pi)
-		return nil
+		return t.finishSecure(pi, action == "complete")
 	})
 	if ok {
 		s.sendBack(w, v)
 	}
 }
 
-// shopper runs a change of an intent and returns it as it then is. A declined card is a change like any other.
+// shopper runs a change of an intent and returns it as it then is.
 func (s *Sim) shopper(w http.ResponseWriter, id string, f func(*tx, *Intent) error) (*Intent, bool) {
-	err := s.act(func(t *tx) error {
-		pi, err := t.intent(id)
-		if err != nil {
-			return err
-		}
-		t.call = Call{Endpoint: "page"}
-		return f(t, with(pi, func(*Intent) {}))
-	})
-	var problem *apiError
-	if err != nil && (!errors.As(err, &problem) || problem.kind != "card_error") {
+	if err := s.shop(id, f); err != nil {
 		s.log.Error("stripe simulator: page failed", "error", err)
 		s.pageError(w, http.StatusInternalServerError, "Something went wrong. Please try again.")
 		return nil, false

@@ -33,6 +33,9 @@ func createRefund(t *tx, r *request) (any, error) {
 		return nil, refused("", "amount", "Refund amount (%s) is greater than unrefunded amount on charge (%s).",
 			formatMoney(amount, ch.Currency), formatMoney(left, ch.Currency))
 	}
+	if err := checkStep("amount", amount, ch.Currency); err != nil {
+		return nil, err
+	}
 	return t.refund(ch, amount, reason, metadata), nil
 }
 
@@ -63,22 +66,31 @@ func (t *tx) refundable(intent, charge string) (*Charge, error) {
 	return ch, nil
 }
 
-// refund gives money back. The fee stays with Stripe. Some cards settle later, and some fail then.
+// refund gives money back. The fee stays with Stripe. Some settle later, some fail then, and some wait for the payee; until
+// then no money has moved.
 func (t *tx) refund(old *Charge, amount int64, reason string, metadata map[string]string) *Refund {
 	re := &Refund{
 		ID: t.id("re"), Charge: old.ID, Intent: old.Intent, Amount: amount, Currency: old.Currency, Status: "succeeded",
 		Reason: reason, Metadata: metadata, Created: t.second(),
 	}
-	c, _, _ := cardOf(old.PaymentMethod)
-	settle := t.now.Add(t.sim.cfg.RefundDelay).UnixMilli()
-	switch c.refund {
-	case "pending":
-		re.Status, re.SettleAt, re.SettleAs = "pending", settle, "succeeded"
-	case "failed":
-		re.SettleAt, re.SettleAs = settle, "failed"
+	course := t.strike(PointRefund, old.Intent).Refund
+	if c, _, _ := cardOf(old.PaymentMethod); course == "" {
+		course = c.refund
 	}
-	txn := t.move("refund", "refund", -amount, 0, re.Currency, re.ID, "REFUND FOR CHARGE")
-	re.Transaction = txn.ID
+	settle := t.now.Add(t.sim.cfg.RefundDelay).UnixMilli()
+	switch course {
+	case RefundPending:
+		re.Status, re.SettleAt, re.SettleAs = "pending", settle, "succeeded"
+	case RefundPendingFails:
+		re.Status, re.SettleAt, re.SettleAs = "pending", settle, "failed"
+	case RefundFails:
+		re.SettleAt, re.SettleAs = settle, "failed"
+	case RefundRequiresAction:
+		re.Status = "requires_action"
+	}
+	if re.Status != "requires_action" {
+		re.Transaction = t.move("refund", "refund", -amount, 0, re.Currency, re.ID, "REFUND FOR CHARGE").ID
+	}
 	ch := with(old, func(v *Charge) { v.AmountRefunded += amount })
 	t.putRefund(re)
 	t.putCharge(ch)
@@ -91,25 +103,43 @@ func (t *tx) refund(old *Charge, amount int64, reason string, metadata map[strin
 
 // move records a movement of the account's balance that is available at once.
 func (t *tx) move(kind, category string, amount, fee int64, code, source, description string) *Transaction {
-	txn := &Transaction{
+	txn := t.settled(&Transaction{
 		ID: t.id("txn"), Type: kind, Category: category, Amount: amount, Fee: fee, Currency: code, Source: source,
 		Description: description, AvailableOn: t.second(), Created: t.second(),
-	}
+	})
 	t.putTransaction(txn)
 	return txn
 }
 
-// settle ends a refund that was under way. A failed one gives the money back to the account and can be tried again.
+// settle ends a refund that was under way, in time.
 func (t *tx) settle(old *Refund) {
-	re := with(old, func(v *Refund) { v.Status, v.SettleAt, v.SettleAs = v.SettleAs, 0, "" })
-	if re.Status == "failed" {
-		re.FailureReason = "expired_or_canceled_card"
-		re.FailureTransaction = t.move("refund_failure", "refund_failure", re.Amount, 0, re.Currency, re.ID, "REFUND FAILURE").ID
+	t.finishRefund(old, old.SettleAs)
+}
+
+// finishRefund ends a refund. One that failed or was cancelled gives the money back to the account, and its charge can be
+// refunded again.
+func (t *tx) finishRefund(old *Refund, status string) *Refund {
+	re := with(old, func(v *Refund) { v.Status, v.SettleAt, v.SettleAs = status, 0, "" })
+	switch {
+	case status == "succeeded" && re.Transaction == "":
+		re.Transaction = t.move("refund", "refund", -re.Amount, 0, re.Currency, re.ID, "REFUND FOR CHARGE").ID
+	case status != "succeeded":
+		if re.Transaction != "" {
+			re.FailureTransaction = t.move("refund_failure", "refund_failure", re.Amount, 0, re.Currency, re.ID, "REFUND FAILURE").ID
+		}
 		t.putCharge(with(t.charge(re.Charge), func(v *Charge) { v.AmountRefunded -= re.Amount }))
 	}
+	if status == "failed" {
+		re.FailureReason = "expired_or_canceled_card"
+	}
 	t.putRefund(re)
-	t.emit("charge.refund.updated", Event{Refund: re, Previous: map[string]any{"status": old.Status}})
-	t.emit("refund.updated", Event{Refund: re, Previous: map[string]any{"status": old.Status}})
+	was := map[string]any{"status": old.Status}
+	t.emit("charge.refund.updated", Event{Refund: re, Previous: was})
+	t.emit("refund.updated", Event{Refund: re, Previous: was})
+	if status == "failed" {
+		t.emit("refund.failed", Event{Refund: re, Previous: was})
+	}
+	return re
 }
 
 // updateRefund is POST /v1/refunds/{id}: only metadata may change.
@@ -130,13 +160,36 @@ func updateRefund(t *tx, r *request) (any, error) {
 
 // cancelRefund is POST /v1/refunds/{id}/cancel, which Stripe allows only for methods that wait for the payee.
 func cancelRefund(t *tx, r *request) (any, error) {
-	if t.sim.state.refunds.get(r.id) == nil {
+	old := t.sim.state.refunds.get(r.id)
+	if old == nil {
 		return nil, missing("id", "No such refund: '%s'", r.id)
 	}
 	if err := r.params.done(); err != nil {
 		return nil, err
 	}
-	return nil, refused("", "", "Only a refund with a status of requires_action can be canceled.")
+	if old.Status != "requires_action" {
+		return nil, refused("", "", "Only a refund with a status of requires_action can be canceled.")
+	}
+	return t.finishRefund(old, "canceled"), nil
+}
+
+// captureCharge is POST /v1/charges/{id}/capture. Every charge here belongs to an intent, which is what must be captured.
+func captureCharge(t *tx, r *request) (any, error) {
+	ch := t.charge(r.id)
+	if ch == nil {
+		return nil, missing("id", "No such charge: '%s'", r.id)
+	}
+	r.params.accept("amount", "statement_descriptor", "statement_descriptor_suffix", "receipt_email")
+	if err := r.params.done(); err != nil {
+		return nil, err
+	}
+	switch {
+	case ch.Captured:
+		return nil, refused("charge_already_captured", "", "Charge %s has already been captured.", ch.ID)
+	case ch.AmountRefunded > 0:
+		return nil, refused("charge_already_refunded", "", "Charge %s has already been refunded.", ch.ID)
+	}
+	return nil, refused("", "", "Charge %s belongs to a PaymentIntent: capture %s instead.", ch.ID, ch.Intent)
 }
 
 // updateCharge is POST /v1/charges/{id}: metadata and description.

@@ -270,9 +270,13 @@ func (r renderer) transaction(v *Transaction, e expansion) object {
 	if v.AvailableOn > r.now {
 		status = "pending"
 	}
+	var rate any
+	if v.Rate != 0 {
+		rate = v.Rate
+	}
 	return object{
 		"id": v.ID, "object": "balance_transaction", "amount": v.Amount, "available_on": v.AvailableOn,
-		"created": v.Created, "currency": v.Currency, "description": orNull(v.Description), "exchange_rate": nil,
+		"created": v.Created, "currency": v.Currency, "description": orNull(v.Description), "exchange_rate": rate,
 		"fee": v.Fee, "fee_details": fees, "net": v.Amount - v.Fee, "reporting_category": v.Category,
 		"source": r.source(v.Source, e), "status": status, "type": v.Type,
 	}
@@ -308,7 +312,7 @@ func (r renderer) dispute(v *Dispute, e expansion) object {
 		"id": v.ID, "object": "dispute", "amount": v.Amount, "balance_transactions": transactions,
 		"charge": reference(v.Charge, "charge", e, r.sim.state.charges, r.charge), "created": v.Created,
 		"currency": v.Currency, "evidence": object{"uncategorized_text": orNull(v.Evidence)},
-		"evidence_details": object{"due_by": v.DueBy, "has_evidence": v.Evidence != "", "past_due": false,
+		"evidence_details": object{"due_by": v.DueBy, "has_evidence": v.Evidence != "", "past_due": v.Status == "needs_response" && v.DueBy < r.now,
 			"submission_count": v.Submissions},
 		"is_charge_refundable": false, "livemode": false, "metadata": orEmpty(v.Metadata),
 		"payment_intent": reference(v.Intent, "payment_intent", e, r.sim.state.intents, r.intent),
@@ -317,7 +321,10 @@ func (r renderer) dispute(v *Dispute, e expansion) object {
 }
 
 // event shows an event with the object as it was then, at our version whatever the caller asks for.
-func (r renderer) event(v *Event) object {
+func (r renderer) event(v *Event) object { return r.eventAt(v, APIVersion) }
+
+// eventAt shows an event under the name of another version, as an endpoint gets it that is pinned to that one.
+func (r renderer) eventAt(v *Event, version string) object {
 	var about object
 	switch {
 	case v.Intent != nil:
@@ -338,7 +345,7 @@ func (r renderer) event(v *Event) object {
 		pending = 1
 	}
 	return object{
-		"id": v.ID, "object": "event", "api_version": APIVersion, "created": v.Created, "data": data, "livemode": false,
+		"id": v.ID, "object": "event", "api_version": version, "created": v.Created, "data": data, "livemode": false,
 		"pending_webhooks": pending, "request": object{"id": orNull(v.Request), "idempotency_key": orNull(v.Key)},
 		"type": v.Type,
 	}

@@ -45,6 +45,7 @@ func apiRoutes() []route {
 		{method: get, pattern: "/v1/charges", kind: "charge", list: true, do: listCharges},
 		{method: get, pattern: "/v1/charges/{id}", kind: "charge", do: getCharge},
 		{method: post, pattern: "/v1/charges/{id}", kind: "charge", do: updateCharge},
+		{method: post, pattern: "/v1/charges/{id}/capture", kind: "charge", do: captureCharge},
 		{method: post, pattern: "/v1/refunds", kind: "refund", do: createRefund},
 		{method: get, pattern: "/v1/refunds", kind: "refund", list: true, do: listRefunds},
 		{method: get, pattern: "/v1/refunds/{id}", kind: "refund", do: getRefund},

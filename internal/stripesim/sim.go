@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,7 +32,7 @@ type Deps struct {
 	Clock   func() time.Time      // default: time.Now
 	Random  io.Reader             // source of ids and jitter; default: crypto/rand
 	Metrics prometheus.Registerer // default: metrics are kept and shown to nobody
-	Faults  Faults                // default: none
+	Faults  Faults                // asked after the rules of Script; default: none
 	Client  *http.Client          // carries webhooks; default: a client of its own with Config.WebhookTimeout
 }
 
@@ -41,6 +42,8 @@ type Sim struct {
 	log     *slog.Logger
 	clock   func() time.Time
 	faults  Faults
+	script  *Script
+	ahead   atomic.Int64 // nanoseconds that Advance has added to the clock
 	client  *http.Client
 	metrics *metrics
 	journal *journal
@@ -68,7 +71,7 @@ func New(cfg Config, deps Deps) (*Sim, error) {
 		return nil, fmt.Errorf("stripe simulator: %w", err)
 	}
 	s := &Sim{
-		cfg: cfg, log: deps.Log, clock: deps.Clock, faults: deps.Faults, client: deps.Client,
+		cfg: cfg, log: deps.Log, client: deps.Client,
 		slots: make(chan struct{}, cfg.MaxConcurrent), wake: make(chan struct{}, 1),
 		state: newState(cfg), inFlight: map[string]bool{},
 		endpoint: endpoint{url: cfg.WebhookURL, secret: cfg.WebhookSecret},
@@ -76,11 +79,18 @@ func New(cfg Config, deps Deps) (*Sim, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	if s.clock == nil {
-		s.clock = time.Now
+	clock := deps.Clock
+	if clock == nil {
+		clock = time.Now
 	}
-	if s.faults == nil {
-		s.faults = noFaults{}
+	s.clock = func() time.Time { return clock().Add(time.Duration(s.ahead.Load())) }
+	var err error
+	if s.script, err = NewScript(cfg.Seed, cfg.Faults...); err != nil {
+		return nil, fmt.Errorf("stripe simulator: %w", err)
+	}
+	s.faults = policies{s.script}
+	if deps.Faults != nil {
+		s.faults = policies{s.script, deps.Faults}
 	}
 	if s.client == nil {
 		s.client = webhookClient(cfg)

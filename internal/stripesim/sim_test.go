@@ -37,9 +37,9 @@ type bench struct {
 func newBench(t *testing.T, change func(*Config, *Deps)) *bench {
 	t.Helper()
 	b := &bench{t: t, ahead: new(atomic.Int64)}
-	b.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	b.server = httptest.NewServer(recorded.Wrap(t.Name(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b.handler.Load().(http.Handler).ServeHTTP(w, r)
-	}))
+	})))
 	t.Cleanup(b.server.Close)
 	b.cfg = Config{
 		SecretKey: secretKey, PublishableKey: publishableKey, PublicURL: b.server.URL,
@@ -580,6 +580,22 @@ func TestBalanceTransactions_ByTypeAndSource(t *testing.T) {
 	balance, err := b.api.Balance.Get(nil)
 	if err != nil || balance.Pending[0].Amount != txn.Net || balance.Available[0].Amount != -1000 {
 		t.Fatalf("%v %+v", err, balance)
+	}
+}
+
+func TestBalanceTransactions_AreConvertedWhereTheAccountHasOneCurrency(t *testing.T) {
+	b := newBench(t, func(c *Config, _ *Deps) { c.Settle = "usd" })
+	pi := b.create(paidWith(order(2000, "eur"), "pm_card_visa"))
+	must(t)(b.api.PaymentIntents.Capture(pi.ID, nil))
+	it := b.api.BalanceTransactions.List(&stripe.BalanceTransactionListParams{})
+	if !it.Next() {
+		t.Fatal(it.Err())
+	}
+	if v := it.BalanceTransaction(); v.Currency != "usd" || v.ExchangeRate != 1.0837 || v.Amount != 2167 || v.Net != 2167-95 {
+		t.Fatalf("%+v", v)
+	}
+	if pi := b.intent(pi.ID); pi.Currency != "eur" || pi.AmountReceived != 2000 {
+		t.Fatalf("%+v", pi)
 	}
 }
 

@@ -13,6 +13,8 @@ type line struct {
 	Transactions []*Transaction `json:"txn,omitempty"`
 	Disputes     []*Dispute     `json:"dp,omitempty"`
 	Events       []*Event       `json:"evt,omitempty"`
+	Plans        []*Plan        `json:"plan,omitempty"`
+	Ended        []string       `json:"ended,omitempty"` // plans that have happened
 	Answer       *savedAnswer   `json:"key,omitempty"`
 	Done         []string       `json:"done,omitempty"`   // events whose webhook needs no more tries
 	Hooked       bool           `json:"hooked,omitempty"` // an endpoint is set: later events have a webhook
@@ -21,7 +23,7 @@ type line struct {
 // empty says that the transaction publishes nothing.
 func (l *line) empty() bool {
 	return len(l.Intents)+len(l.Charges)+len(l.Refunds)+len(l.Transactions)+len(l.Disputes)+len(l.Events)+
-		len(l.Done) == 0 && l.Answer == nil && !l.Hooked
+		len(l.Plans)+len(l.Ended)+len(l.Done) == 0 && l.Answer == nil && !l.Hooked
 }
 
 // state is everything the account knows. Sim.mu guards it.
@@ -38,6 +40,8 @@ type state struct {
 	due          deliveries      // webhooks to send, by time
 	settling     map[string]bool // refunds that will change by themselves
 	authorised   expiries        // authorisations by the second they lapse
+	plans        map[string]*Plan
+	planned      plans // the same by time; what is not in the map any more is skipped
 	maxEvents    int
 }
 
@@ -51,6 +55,7 @@ func newState(cfg Config) *state {
 		events:       newShelf(func(v *Event) (string, []string) { return v.ID, nil }),
 		answers:      map[string]*savedAnswer{},
 		settling:     map[string]bool{},
+		plans:        map[string]*Plan{},
 		maxEvents:    cfg.MaxEvents,
 	}
 }
@@ -83,6 +88,15 @@ func (st *state) apply(l *line) {
 	}
 	for _, v := range l.Events {
 		st.putEvent(v)
+	}
+	for _, v := range l.Plans {
+		if st.plans[v.ID] == nil {
+			st.plans[v.ID] = v
+			heap.Push(&st.planned, v)
+		}
+	}
+	for _, id := range l.Ended {
+		delete(st.plans, id)
 	}
 	for _, id := range l.Done {
 		st.finish(id)
@@ -167,6 +181,11 @@ func (st *state) lines() []*line {
 	}
 	for v := range st.events.oldestFirst() {
 		out = append(out, &line{Events: []*Event{v}})
+	}
+	for _, v := range st.planned {
+		if st.plans[v.ID] == v {
+			out = append(out, &line{Plans: []*Plan{v}})
+		}
 	}
 	for _, a := range st.answerOrder {
 		out = append(out, &line{Answer: a})

@@ -22,8 +22,8 @@ func (s *Sim) sweep(ctx context.Context) {
 	}
 }
 
-// Tick does what has come due by the clock: authorisations seven days old lapse, slow refunds settle, keys and events
-// past their retention are forgotten. Run calls it four times a second; tests that move the clock call it themselves.
+// Tick does what has come due by the clock: authorisations seven days old lapse, slow refunds settle, plans happen, keys
+// and events past their retention are forgotten. Run calls it four times a second; tests that move the clock call it themselves.
 func (s *Sim) Tick() error {
 	for {
 		more := false
@@ -52,5 +52,5 @@ func (t *tx) passOne() bool {
 			return true
 		}
 	}
-	return false
+	return t.nextPlan()
 }

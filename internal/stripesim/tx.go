@@ -71,5 +71,11 @@ func (t *tx) intent(id string) (*Intent, error) {
 	return nil, missing("intent", "No such payment_intent: '%s'", id)
 }
 
+// strike asks the fault policy about a decision that is taken inside the transaction.
+func (t *tx) strike(point Point, object string) Fault {
+	t.call.Point, t.call.Object = point, object
+	return t.sim.faults.At(t.call)
+}
+
 // charge finds one by id.
 func (t *tx) charge(id string) *Charge { return t.sim.state.charges.get(id) }

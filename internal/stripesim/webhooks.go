@@ -23,7 +23,7 @@ type delivery struct {
 	event   string
 	attempt int       // tries made
 	due     time.Time // zero: at once
-	delayed bool      // the fault policy has had its delay
+	fault   *Fault    // of the try to come, once the policy has decided and its delay runs
 }
 
 // deliveries is a heap of webhooks, the next due first.
@@ -131,10 +131,6 @@ func (s *Sim) deliver(ctx context.Context, d *delivery) {
 	s.mu.Lock()
 	e := s.state.events.get(d.event)
 	to, position, now := s.endpoint, s.journal.position(), s.clock()
-	var body []byte
-	if e != nil {
-		body = encode(renderer{s, now.Unix()}.event(e))
-	}
 	s.mu.Unlock()
 	if e == nil {
 		s.metrics.webhooks.WithLabelValues("dropped").Inc()
@@ -146,28 +142,78 @@ func (s *Sim) deliver(ctx context.Context, d *delivery) {
 	}
 	// What is not on disk could be forgotten in a crash; nobody may hear of it.
 	err := s.journal.flush(position)
-	fault := s.faults.At(Call{Point: PointWebhook, Object: e.subject(), Event: e.Type, Attempt: d.attempt + 1})
-	if fault.Delay > 0 && !d.delayed && err == nil {
-		d.delayed, d.due = true, now.Add(fault.Delay)
-		s.putBack(d)
+	if d.fault == nil {
+		f := s.faults.At(Call{Point: PointWebhook, Object: e.subject(), Event: e.Type, Attempt: d.attempt + 1})
+		d.fault = &f
+		if f.Delay > 0 && err == nil {
+			d.due = now.Add(f.Delay)
+			s.putBack(d)
+			return
+		}
+	}
+	fault := *d.fault
+	d.fault = nil
+	if fault.Lose {
+		s.delivered(d, now, nil, "lost")
 		return
 	}
 	if fault.Drop && err == nil {
 		err = errors.New("lost by the fault policy")
 	}
+	body := s.eventBody(e, now, fault.Version)
 	for i := 0; i <= fault.Repeat && err == nil; i++ {
 		err = s.post(ctx, to, body)
 	}
-	s.delivered(d, now, err)
+	s.delivered(d, now, err, "delivered")
+}
+
+// eventBody is what is sent of an event.
+func (s *Sim) eventBody(e *Event, now time.Time, version string) []byte {
+	if version == "" {
+		version = APIVersion
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return encode(renderer{s, now.Unix()}.eventAt(e, version))
+}
+
+// awaitWebhooks returns when each event's webhook is taken or given up, or nobody is to hear of it, but at the latest
+// after Config.WebhookTimeout.
+func (s *Sim) awaitWebhooks(ctx context.Context, events []*Event) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.WebhookTimeout)
+	defer cancel()
+	tick := time.NewTicker(earlyCheck)
+	defer tick.Stop()
+	for s.undelivered(events) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// undelivered says whether the webhook of one of the events is still on its way.
+func (s *Sim) undelivered(events []*Event) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.endpoint.url == "" {
+		return false
+	}
+	for _, e := range events {
+		if now := s.state.events.get(e.ID); now != nil && now.Pending {
+			return true
+		}
+	}
+	return false
 }
 
 // delivered books the result of a try. The mark is not waited for: lost in a crash, the event is sent again, which
 // every receiver of webhooks has to bear anyway.
-func (s *Sim) delivered(d *delivery, now time.Time, err error) {
+func (s *Sim) delivered(d *delivery, now time.Time, err error, result string) {
 	d.attempt++
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	result := "delivered"
 	if err != nil {
 		if d.attempt < s.cfg.WebhookAttempts {
 			d.due = now.Add(s.backoff(d.attempt))

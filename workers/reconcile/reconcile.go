@@ -8,18 +8,22 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"fairgate/internal/payment"
 	"fairgate/internal/run"
 	"fairgate/internal/store"
 )
 
-// maxFindings bounds a report; Dropped counts the rest.
-const maxFindings = 1_000
+const (
+	// maxFindings bounds a report; Dropped counts the rest.
+	maxFindings = 5_000
+	// maxMovements bounds what a run holds in memory: some 200 bytes each, on either side.
+	maxMovements = 2_000_000
+)
 
 // Config is how often and how far back. Zero values stand for the defaults.
 type Config struct {
@@ -63,7 +67,7 @@ type Reconciler struct {
 // Finding is one difference.
 type Finding struct {
 	Reason   string `json:"reason"`
-	Object   string `json:"object"` // the provider's id, or the ledger's fact
+	Object   string `json:"object"` // the provider's id, the ledger's fact, or the booking
 	Repaired bool   `json:"repaired"`
 }
 
@@ -77,17 +81,22 @@ type Report struct {
 	Dropped  int       `json:"dropped"` // findings above the limit
 }
 
-// Reasons of findings.
+// Reasons of findings. A difference has one: the first that explains it.
 const (
-	MissedWebhook    = "missed-webhook"         // repaired
-	ForgottenCapture = "forgotten-capture"      // repaired
-	StrayIntent      = "stray-intent"           // voided by obligation if it is ours or holds money
-	CaptureNotPosted = "capture-not-in-ledger"  // reported
-	RefundNotPosted  = "refund-not-in-ledger"   // repaired if the money is of a payment of ours: made at the dashboard
-	DisputeNotPosted = "dispute-not-in-ledger"  // repaired likewise
-	AmountDiffers    = "amount-differs"         // reported
-	NotAtProvider    = "ledger-not-at-provider" // reported
-	UnknownMovement  = "unknown-movement"       // reported
+	MissedWebhook        = "missed-webhook"          // repaired
+	ForgottenCapture     = "forgotten-capture"       // repaired
+	StrayIntent          = "stray-intent"            // voided by obligation: it holds a fan's money, or could
+	PaidWithoutRow       = "paid-without-row"        // reported: money was taken for nothing that we know
+	CaptureNotPosted     = "capture-not-in-ledger"   // reported
+	RefundNotPosted      = "refund-not-in-ledger"    // repaired if the money is of a payment of ours: made at the dashboard
+	DisputeNotPosted     = "dispute-not-in-ledger"   // repaired likewise
+	AmountDiffers        = "amount-differs"          // reported
+	CurrencyDiffers      = "currency-differs"        // reported
+	FeeDiffers           = "fee-differs"             // reported: what the provider kept is posted otherwise
+	TakenTwice           = "taken-twice"             // reported: one booking, two captures, and more left than it costs
+	CaptureNotAtProvider = "capture-not-at-provider" // reported
+	NotAtProvider        = "ledger-not-at-provider"  // reported: a refund or dispute of the ledger
+	UnknownMovement      = "unknown-movement"        // reported
 )
 
 // New registers fairgate_reconcile_findings_total{reason} and fairgate_reconcile_last_seconds.
@@ -148,19 +157,34 @@ func (r *Reconciler) Loop(ctx context.Context) error {
 	return nil
 }
 
-// Run compares once. Repairs are idempotent, so a run that failed half-way is simply run again.
+// Run compares once. Repairs are idempotent, so a run that failed half-way is simply run again. Both lists are fetched at
+// the same time, because the provider limits how fast each may be read.
 func (r *Reconciler) Run(ctx context.Context) (Report, error) {
 	until := r.now().Add(-r.cfg.Settle).Truncate(time.Second)
 	rep := Report{Since: until.Add(-r.cfg.Window), Until: until, Findings: []Finding{}}
-	err := r.payments.Stripe().EachIntent(ctx, rep.Since, rep.Until, func(i payment.Intent) error {
-		rep.Intents++
-		return r.intent(ctx, &rep, i)
+	explained := map[string]bool{} // charges whose intent is a finding already, and bookings with a capture that is none
+	var moves []payment.Movement
+	both, fetch := errgroup.WithContext(ctx)
+	both.Go(func() (err error) {
+		moves, err = r.fetchMovements(fetch, rep)
+		return err
 	})
-	if err != nil {
-		return rep, fmt.Errorf("comparing intents: %w", err)
+	both.Go(func() error { return r.intents(fetch, &rep, explained) })
+	if err := both.Wait(); err != nil {
+		return rep, err
 	}
-	if err := r.movements(ctx, &rep); err != nil {
+	rep.Moves = len(moves)
+	if err := r.movements(ctx, &rep, moves, explained); err != nil {
 		return rep, fmt.Errorf("comparing movements: %w", err)
+	}
+	twice, err := r.store.TakenTwice(ctx, rep.Since, rep.Until, maxFindings)
+	if err != nil {
+		return rep, err
+	}
+	for _, booking := range twice {
+		if !explained[booking.String()] {
+			r.note(&rep, TakenTwice, booking.String(), false)
+		}
 	}
 	r.last.Set(float64(r.now().Unix()))
 	return rep, nil
@@ -173,191 +197,4 @@ func (r *Reconciler) note(rep *Report, reason, object string, repaired bool) {
 		return
 	}
 	rep.Findings = append(rep.Findings, Finding{reason, object, repaired})
-}
-
-// intent compares one PaymentIntent with its attempt.
-func (r *Reconciler) intent(ctx context.Context, rep *Report, i payment.Intent) error {
-	a, p, ok, err := r.store.AttemptByIntent(ctx, i.ID)
-	if err != nil {
-		return err
-	}
-	switch found := Compare(i.Status, payment.State(a.Status), ok); found {
-	case "":
-		return nil
-	case ForgottenCapture:
-		return r.capture(ctx, rep, p, a)
-	case StrayIntent, MissedWebhook:
-		out, err := r.payments.ResolveIntent(ctx, i)
-		if err != nil {
-			return err
-		}
-		if found == StrayIntent && out.Known {
-			found = MissedWebhook // the answer to its making was lost; its metadata named the attempt
-		}
-		r.note(rep, found, i.ID, true)
-		return nil
-	default:
-		r.note(rep, found, i.ID, false)
-		return nil
-	}
-}
-
-// Compare says what is wrong between an intent's status at the provider and its attempt's with us; empty if nothing is.
-// known says whether there is an attempt.
-func Compare(intent string, attempt payment.State, known bool) string {
-	if !known {
-		if intent == payment.IntentCanceled || intent == payment.IntentRequiresMethod {
-			return ""
-		}
-		return StrayIntent
-	}
-	switch intent {
-	case payment.IntentRequiresCapture:
-		switch attempt {
-		case payment.Creating, payment.Open, payment.Voided, payment.Failed:
-			return MissedWebhook
-		case payment.Confirmed:
-			return ForgottenCapture
-		}
-	case payment.IntentSucceeded:
-		switch attempt {
-		case payment.Creating, payment.Open, payment.Voided, payment.Failed:
-			return MissedWebhook // the money of a booking that ended goes back through a void
-		case payment.Confirmed:
-			return ForgottenCapture
-		}
-	case payment.IntentCanceled:
-		switch attempt {
-		case payment.Creating, payment.Open:
-			return MissedWebhook
-		case payment.Captured:
-			return AmountDiffers
-		}
-	}
-	return ""
-}
-
-// capture makes the obligation again if it is missing. One that is pending is on its way, and a dead one has alarmed.
-func (r *Reconciler) capture(ctx context.Context, rep *Report, p store.Payment, a store.Attempt) error {
-	open, err := r.store.ObligationsOf(ctx, payment.KindCapture, "attemptId", a.ID.String())
-	if err != nil || open > 0 {
-		return err
-	}
-	err = r.store.Money(ctx, func(m *store.Money) error {
-		_, err := m.Oblige(ctx, payment.KindCapture, "reconcile/"+a.Intent, payment.Task{
-			Event: p.Event, Booking: p.Booking, Attempt: a.ID, Intent: a.Intent, Amount: p.Amount, Currency: p.Currency,
-		})
-		return err
-	})
-	if err == nil {
-		r.note(rep, ForgottenCapture, a.Intent, true)
-	}
-	return err
-}
-
-// movements compares the provider's balance with the ledger, both ways. Postings may be younger than movements: the
-// ledger is read up to now.
-func (r *Reconciler) movements(ctx context.Context, rep *Report) error {
-	const slack = time.Hour // the two clocks, and the time from a deed to its posting
-	facts := map[string]store.ProviderFact{}
-	for _, prefix := range []string{payment.FactCapture, payment.FactRefund, payment.FactRefundFailed, payment.FactDispute, payment.FactDisputeWon} {
-		list, err := r.store.ProviderFacts(ctx, prefix, rep.Since.Add(-slack), r.now().Add(slack))
-		if err != nil {
-			return err
-		}
-		for _, f := range list {
-			facts[f.Fact] = f
-		}
-	}
-	seen := map[string]bool{}
-	// The ledger's facts near the edges have their movements outside the window.
-	err := r.payments.Stripe().EachMovement(ctx, rep.Since.Add(-2*slack), r.now().Add(slack), func(v payment.Movement) error {
-		rep.Moves++
-		return r.movement(ctx, rep, v, facts, seen)
-	})
-	if err != nil {
-		return err
-	}
-	for fact, f := range facts {
-		if !seen[fact] && f.At.Before(rep.Until) && f.At.After(rep.Since) {
-			r.note(rep, NotAtProvider, fact, false)
-		}
-	}
-	return nil
-}
-
-// movement compares one balance transaction with the ledger, and posts what the provider kept of it.
-func (r *Reconciler) movement(ctx context.Context, rep *Report, v payment.Movement, facts map[string]store.ProviderFact, seen map[string]bool) error {
-	prefix, missing := factOf(v)
-	if prefix == "" {
-		if v.Created.Before(rep.Until) && !strings.HasPrefix(v.Type, "payout") {
-			r.note(rep, UnknownMovement, v.ID, false)
-		}
-		return nil
-	}
-	fact := prefix + v.Source
-	f, ok := facts[fact]
-	switch {
-	case !ok && v.Created.Before(rep.Until) && v.Created.After(rep.Since):
-		repaired := false
-		if r.adopt != nil && missing != CaptureNotPosted {
-			var err error
-			if repaired, err = r.adopt(ctx, v.Source, fact); err != nil {
-				return err
-			}
-		}
-		r.note(rep, missing, v.Source, repaired)
-		return nil
-	case !ok:
-		return nil
-	}
-	seen[fact] = true
-	if f.Amount != v.Amount || f.Currency != v.Currency {
-		r.note(rep, AmountDiffers, v.Source, false)
-	}
-	return r.cost(ctx, v, f)
-}
-
-// factOf names the fact that a movement must have in the ledger, and what is wrong if it has none.
-func factOf(v payment.Movement) (prefix, missing string) {
-	switch v.Type {
-	case "charge", "payment":
-		return payment.FactCapture, CaptureNotPosted
-	case "refund", "payment_refund":
-		return payment.FactRefund, RefundNotPosted
-	case "refund_failure", "payment_failure_refund":
-		return payment.FactRefundFailed, RefundNotPosted
-	case "adjustment":
-		if !strings.HasPrefix(v.Source, "dp_") && !strings.HasPrefix(v.Source, "du_") {
-			return "", ""
-		}
-		if v.Amount < 0 {
-			return payment.FactDispute, DisputeNotPosted
-		}
-		return payment.FactDisputeWon, DisputeNotPosted
-	}
-	return "", ""
-}
-
-// cost posts the provider's fee, which is known only from here.
-func (r *Reconciler) cost(ctx context.Context, v payment.Movement, f store.ProviderFact) error {
-	if v.Fee <= 0 {
-		return nil
-	}
-	posting, err := payment.CostPosting(v.ID, v.Currency, v.Fee)
-	if err != nil {
-		return err
-	}
-	return r.store.Money(ctx, func(m *store.Money) error {
-		p, ok, err := m.PaymentOf(ctx, f.Booking)
-		if err != nil || !ok {
-			return err
-		}
-		l := store.LedgerPosting{Fact: posting.Fact, Currency: posting.Currency, Merchant: p.Merchant, Event: p.Event, Booking: p.Booking}
-		for _, e := range posting.Entries {
-			l.Entries = append(l.Entries, store.LedgerEntry{Account: e.Account, Amount: e.Amount})
-		}
-		_, err = m.Post(ctx, l)
-		return err
-	})
 }

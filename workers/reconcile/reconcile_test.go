@@ -27,7 +27,7 @@ func TestCompare_SaysWhatIsWrong(t *testing.T) {
 		{payment.IntentRequiresMethod, payment.Open, true, ""},
 		{payment.IntentRequiresMethod, "", false, ""},
 		{payment.IntentRequiresCapture, "", false, reconcile.StrayIntent},
-		{payment.IntentSucceeded, "", false, reconcile.StrayIntent},
+		{payment.IntentSucceeded, "", false, reconcile.PaidWithoutRow},
 	} {
 		if got := reconcile.Compare(c.intent, c.attempt, c.known); got != c.want {
 			t.Errorf("%s at the provider, %q with us: %q, want %q", c.intent, c.attempt, got, c.want)

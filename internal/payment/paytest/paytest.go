@@ -20,6 +20,7 @@ import (
 	"fairgate/internal/sale"
 	"fairgate/internal/store"
 	"fairgate/internal/stripesim"
+	"fairgate/internal/stripesim/schema"
 	"fairgate/internal/wire"
 )
 
@@ -29,6 +30,14 @@ const (
 	User          = "fan-1"
 	WebhookSecret = "whsec_0123456789abcdef0123"
 )
+
+// recorded is every shape of call that this binary's tests sent to the simulator. Test support is the one place where the
+// process is the owner.
+var recorded = schema.NewRecorder()
+
+// Checked runs a binary's tests and then holds whatever they sent to the simulator, and it answered, against Stripe's
+// own schema. Every package that uses a World calls it in its TestMain.
+func Checked(m *testing.M) schema.Tests { return schema.Checked(m, recorded) }
 
 // World is what a payment lives in.
 type World struct {
@@ -109,7 +118,7 @@ func (w *World) startSim() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewServer(w.Sim.Handler())
+	srv := httptest.NewServer(recorded.Wrap(t.Name(), w.Sim.Handler()))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- w.Sim.Run(ctx) }()
