@@ -1,0 +1,283 @@
+package table
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// Key is what an Index finds by: a 128-bit id, and the number of what it lies within where ids are not unique.
+type Key struct {
+	High, Low uint64
+	In        int32
+}
+
+// KeyOf is the key of an id that is unique by itself.
+func KeyOf(id [16]byte) Key { return KeyIn(0, id) }
+
+// KeyIn is the key of an id within something.
+func KeyIn(in int32, id [16]byte) Key {
+	return Key{binary.LittleEndian.Uint64(id[:8]), binary.LittleEndian.Uint64(id[8:]), in}
+}
+
+// mark mixes a key down to the 32 bits that decide where it is kept. The constants are digits of pi.
+func (k Key) mark() uint32 {
+	hi, lo := bits.Mul64(k.High^0x243f6a8885a308d3, k.Low^0x13198a2e03707344)
+	return uint32((hi ^ lo ^ uint64(uint32(k.In))) * 0xa4093822299f31d1 >> 32)
+}
+
+const (
+	// segmentSlots fill 8 KiB together with the segment's own numbers.
+	segmentSlots = 1023
+	// segmentFull is how many entries a segment has when it is split in two: at 5/8 a lookup reads a cache line.
+	segmentFull = segmentSlots * 5 / 8
+	// segmentSparse is how few entries a segment has when a crowded neighbourhood is no reason to split it.
+	segmentSparse = segmentSlots / 4
+	// reach is how far from its home an entry may lie.
+	reach = 64
+	// maxDepth bounds the directory: 65,536 segments, 40 million entries, before all of them are full.
+	maxDepth = 16
+)
+
+// Index finds the number of an entry by the key that the entry has. It stores numbers and marks, not keys: whoever owns
+// the entries says whether one is meant.
+//
+// It is extendible hashing: a directory by the first bits of the mark, and segments with linear probing that split when
+// they are full, so no call ever pays for more than one segment. Whoever knows the mixing can choose ids that crowd one
+// place; what does not fit within reach of its home goes into a map, which the runtime keys at random. The order of
+// neither is ever looked at.
+//
+// The zero value is empty.
+type Index struct {
+	directory []*segment
+	depth     uint // of the directory, in bits
+	count     int
+	crowded   map[Key]int32 // what found no place within reach
+}
+
+// segment is a table with linear probing. A slot is a mark and, below it, a number plus one; zero is free.
+type segment struct {
+	slots [segmentSlots]uint64
+	count uint32
+	depth uint32
+}
+
+func slotOf(mark uint32, at int32) uint64 { return uint64(mark)<<32 | uint64(uint32(at)+1) }
+
+func numberIn(slot uint64) int32 { return int32(uint32(slot) - 1) }
+
+// home is where in a segment a mark belongs: by its last bits, since its first ones are the segment's.
+func home(mark uint32) int { return int(mark & (1<<16 - 1) * segmentSlots >> 16) }
+
+func (x *Index) segment(mark uint32) *segment { return x.directory[mark>>1>>(31-x.depth)] }
+
+// Len is how many entries are known.
+func (x *Index) Len() int { return x.count }
+
+// Find returns the number under the key for which is says yes, or None.
+func (x *Index) Find(k Key, is func(at int32) bool) int32 {
+	if x.count == 0 {
+		return None
+	}
+	mark := k.mark()
+	s := x.segment(mark)
+	i := home(mark)
+	for range reach {
+		slot := s.slots[i]
+		if slot == 0 {
+			break
+		}
+		if uint32(slot>>32) == mark && is(numberIn(slot)) {
+			return numberIn(slot)
+		}
+		if i++; i == segmentSlots {
+			i = 0
+		}
+	}
+	if x.crowded != nil {
+		if at, ok := x.crowded[k]; ok {
+			return at
+		}
+	}
+	return None
+}
+
+// Put stores a number under a key that Find did not find.
+func (x *Index) Put(k Key, at int32) {
+	if x.directory == nil {
+		x.directory = []*segment{new(segment)}
+	}
+	x.count++
+	mark := k.mark()
+	for {
+		s := x.segment(mark)
+		mayGrow := uint(s.depth) < maxDepth
+		if s.count < segmentFull || !mayGrow {
+			if s.put(slotOf(mark, at)) {
+				return
+			}
+			if s.count < segmentSparse || !mayGrow {
+				break
+			}
+		}
+		x.split(mark)
+	}
+	if x.crowded == nil {
+		x.crowded = map[Key]int32{}
+	}
+	x.crowded[k] = at
+}
+
+// put stores a slot, unless there is no room within reach.
+func (s *segment) put(slot uint64) bool {
+	i := home(uint32(slot >> 32))
+	for range reach {
+		if s.slots[i] == 0 {
+			s.slots[i] = slot
+			s.count++
+			return true
+		}
+		if i++; i == segmentSlots {
+			i = 0
+		}
+	}
+	return false
+}
+
+// split divides the segment of a mark by one more bit. Reading it from behind a free slot keeps every entry's probing
+// order, so each finds a place at least as near to its home as before.
+func (x *Index) split(mark uint32) {
+	old := x.segment(mark)
+	if uint(old.depth) == x.depth {
+		x.double()
+	}
+	var halves [2]*segment
+	for h := range halves {
+		halves[h] = &segment{depth: old.depth + 1}
+	}
+	begin := old.free()
+	for n := range segmentSlots {
+		slot := old.slots[(begin+n)%segmentSlots]
+		if slot != 0 {
+			halves[slot>>(63-old.depth)&1].put(slot)
+		}
+	}
+	width := 1 << (x.depth - uint(old.depth)) // how many places of the directory are this segment's
+	first := int(mark>>1>>(31-x.depth)) &^ (width - 1)
+	for n := range width {
+		x.directory[first+n] = halves[n*2/width]
+	}
+}
+
+// free is a slot that is not used. A segment is split or shrunk only while it has one: at maxDepth it may fill up, but
+// then neither is ever asked of it beyond its size.
+func (s *segment) free() int {
+	for i := range s.slots {
+		if s.slots[i] == 0 {
+			return i
+		}
+	}
+	return 0
+}
+
+func (x *Index) double() {
+	wide := make([]*segment, 2*len(x.directory))
+	for i, s := range x.directory {
+		wide[2*i], wide[2*i+1] = s, s
+	}
+	x.directory = wide
+	x.depth++
+}
+
+// Move puts another number in the place of one that is kept under the key.
+func (x *Index) Move(k Key, from, to int32) {
+	mark := k.mark()
+	if s, i := x.slot(mark, from); i >= 0 {
+		s.slots[i] = slotOf(mark, to)
+		return
+	}
+	if _, ok := x.crowded[k]; ok {
+		x.crowded[k] = to
+	}
+}
+
+// Remove forgets a number that is kept under the key.
+func (x *Index) Remove(k Key, at int32) {
+	mark := k.mark()
+	if s, i := x.slot(mark, at); i >= 0 {
+		s.remove(i)
+		x.count--
+		return
+	}
+	if _, ok := x.crowded[k]; ok {
+		delete(x.crowded, k)
+		x.count--
+	}
+}
+
+// slot is where a number is kept, or -1.
+func (x *Index) slot(mark uint32, at int32) (*segment, int) {
+	if x.count == 0 {
+		return nil, -1
+	}
+	want := slotOf(mark, at)
+	s := x.segment(mark)
+	i := home(mark)
+	for range reach {
+		switch s.slots[i] {
+		case want:
+			return s, i
+		case 0:
+			return s, -1
+		}
+		if i++; i == segmentSlots {
+			i = 0
+		}
+	}
+	return s, -1
+}
+
+// remove frees a slot and draws back those behind it that may lie nearer to their homes, so that no search ends early.
+func (s *segment) remove(hole int) {
+	s.count--
+	s.slots[hole] = 0
+	for n := 1; n < segmentSlots; n++ {
+		i := (hole + n) % segmentSlots
+		slot := s.slots[i]
+		if slot == 0 {
+			return
+		}
+		if behind(home(uint32(slot>>32)), i) >= n {
+			s.slots[hole], s.slots[i] = slot, 0
+			hole, n = i, 0
+		}
+	}
+}
+
+// behind is how many slots i lies behind a home, around the end.
+func behind(home, i int) int {
+	if i >= home {
+		return i - home
+	}
+	return i - home + segmentSlots
+}
+
+// Touch reads the cache line in which a search for the key begins, so that the misses of many searches overlap. The sum
+// of what it returns means nothing; it keeps the reads from being left out.
+func (x *Index) Touch(k Key) uint64 {
+	if x.count == 0 {
+		return 0
+	}
+	mark := k.mark()
+	return x.segment(mark).slots[home(mark)]
+}
+
+// Bytes is how much memory the index has, what is crowded not counted.
+func (x *Index) Bytes() int {
+	n := 8 * len(x.directory)
+	for i, s := range x.directory {
+		if i == 0 || x.directory[i-1] != s {
+			n += segmentSlots*8 + 8
+		}
+	}
+	return n
+}
