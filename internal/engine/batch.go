@@ -4,24 +4,33 @@ import (
 	"fmt"
 
 	"fairgate/internal/eventlog"
+	"fairgate/internal/table"
 	"fairgate/internal/wire"
 )
 
-// ahead is how many records are looked at together before the first of them is applied: enough for their cache misses
-// to overlap, few enough for what was fetched to be there still.
-const ahead = 16
+// A command needs memory that no cache holds: one line to find its id, one to find its booking, the booking, the user's
+// others. Waiting for each in turn would take several times as long as deciding. So records are looked at ahead of time,
+// in steps, each of which asks for the lines that the step before made known; meanwhile earlier records are applied.
+const (
+	// ahead is how many records go through a step together: enough for the lines to arrive before the next step.
+	ahead = 8
+	// steps is how many a Prefetcher has. In the last one the records are applied.
+	steps = 3
+	// window is how many records are under way at once.
+	window = ahead * (steps + 1)
+)
 
-// Toucher is a Machine whose tables are larger than the caches. Touch is told of records that will probably be applied
-// next and reads the memory that they will need; it changes nothing, and may be told of anything.
-type Toucher interface {
-	Touch(batch []wire.Record)
+// Prefetcher is a Machine whose tables are larger than the caches. Prefetch is told of records that will probably be
+// applied soon, once for each step from 0: it asks for memory that they will need, and changes nothing. It must bear
+// anything, like Apply.
+type Prefetcher interface {
+	Prefetch(step int, batch []wire.Record)
 }
 
-// batch is the records looked at together.
+// batch is the records under way, by their place in the batch modulo window.
 type batch struct {
-	records [ahead]wire.Record
-	sound   [ahead]bool
-	touched uint64 // keeps the reads from being left out
+	records [window]wire.Record
+	sound   [window]bool
 }
 
 // ApplyBatch applies the next records as Apply does, up to and including the first that is the engine's own (an epoch, a
@@ -29,22 +38,29 @@ type batch struct {
 // them, for a caller that has them computed elsewhere, see wire.NextChain; nil has them computed here. An error is
 // ErrOrder, and says that the record after the n applied ones was not the next.
 func (c *Core) ApplyBatch(records []eventlog.Record, heads []wire.Hash, out *wire.Outcomes) (n int, err error) {
+	for step := range steps {
+		for early := range step + 1 {
+			c.prefetch(records, (step-early)*ahead, early)
+		}
+	}
 	for n < len(records) {
-		window := records[n:min(n+ahead, len(records))]
-		c.look(window)
-		for i := range window {
-			if window[i].Offset != c.next {
-				return n, fmt.Errorf("%w: offset %d, wanted %d", ErrOrder, window[i].Offset, c.next)
+		for step := range steps {
+			c.prefetch(records, n+(steps-step)*ahead, step)
+		}
+		for range min(ahead, len(records)-n) {
+			r := &records[n]
+			if r.Offset != c.next {
+				return n, fmt.Errorf("%w: offset %d, wanted %d", ErrOrder, r.Offset, c.next)
 			}
 			if heads != nil {
 				c.chain = heads[n]
 			} else {
-				c.chain = wire.NextChain(c.chain, c.next, window[i].Value)
+				c.chain = wire.NextChain(c.chain, c.next, r.Value)
 			}
-			r, sound := c.batch.records[i], c.batch.sound[i]
-			c.applyParsed(r, sound, out)
+			at := n % window
 			n++
-			if sound && r.Kind < firstMachineKind {
+			c.applyParsed(&c.batch.records[at], c.batch.sound[at], out)
+			if c.batch.sound[at] && c.batch.records[at].Kind < firstMachineKind {
 				return n, nil
 			}
 		}
@@ -52,19 +68,39 @@ func (c *Core) ApplyBatch(records []eventlog.Record, heads []wire.Hash, out *wir
 	return n, nil
 }
 
-// look reads the headers of some records and touches what they need.
-func (c *Core) look(window []eventlog.Record) {
-	b := &c.batch
-	sum := uint64(0)
-	for i := range window {
-		r, err := wire.ParseRecord(window[i].Value)
-		b.records[i], b.sound[i] = r, err == nil
-		if r.NotAfter != 0 {
-			sum += c.commands.touch(r.Command)
+// prefetch takes the records from a place on, as many as go together, through a step.
+func (c *Core) prefetch(records []eventlog.Record, from, step int) {
+	count := min(ahead, len(records)-from)
+	if count <= 0 {
+		return
+	}
+	at := from % window
+	batch := c.batch.records[at : at+count]
+	if step == 0 {
+		c.parse(records[from:from+count], at)
+	}
+	if p, ok := c.machine.(Prefetcher); ok {
+		p.Prefetch(step, batch)
+	}
+	if step != 1 {
+		return
+	}
+	for i := range batch {
+		if at := c.commands.index.Guess(table.KeyOf(batch[i].Command)); at != table.None && batch[i].NotAfter != 0 {
+			table.Prefetch(&c.commands.slots.At(at).until)
 		}
 	}
-	b.touched += sum
-	if t, ok := c.machine.(Toucher); ok {
-		t.Touch(b.records[:len(window)])
+}
+
+// parse reads headers and asks for where their commands' ids are looked up.
+func (c *Core) parse(records []eventlog.Record, at int) {
+	for i := range records {
+		r := &c.batch.records[at+i]
+		var err error
+		*r, err = wire.ParseRecord(records[i].Value)
+		c.batch.sound[at+i] = err == nil
+		if r.NotAfter != 0 {
+			c.commands.index.Prefetch(table.KeyOf(r.Command))
+		}
 	}
 }

@@ -17,12 +17,11 @@ const dayBits = 17
 
 // command is what is remembered of a decided command: where and what its first outcome was. It fills one cache line.
 type command struct {
+	until  int64 // log time, µs, after which it is forgotten
 	id     wire.ID
 	ref    wire.ID
-	until  int64 // log time, µs, after which it is forgotten
 	offset int64
 	seq    uint64
-	next   int32 // of its day, in the order of the log
 	kind   wire.Kind
 }
 
@@ -30,7 +29,7 @@ type command struct {
 type commands struct {
 	index table.Index
 	slots table.Slab[command]
-	days  table.Calendar // by until >> dayBits
+	days  table.Calendar // by until >> dayBits; entries in the order of the log
 	most  int
 }
 
@@ -50,51 +49,41 @@ func (m *commands) find(id wire.ID) *command {
 }
 
 // remember stores a command that find did not find, while not full. Commands are remembered in the order of the log.
-func (m *commands) remember(c command) {
+func (m *commands) remember(c *command) {
 	at, slot := m.slots.New()
-	*slot = c
-	slot.next = table.None
+	*slot = *c
 	m.index.Put(table.KeyOf(c.id), at)
-	day := m.days.Open(c.until >> dayBits)
-	if day.Last == table.None {
-		day.First = at
-	} else {
-		m.slots.At(day.Last).next = at
-	}
-	day.Last = at
+	m.days.Open(c.until >> dayBits).Add(at)
 }
 
 // forget drops every command whose time is before now.
 func (m *commands) forget(now int64) {
 	for day := m.days.Earliest(); day != nil && day.Key <= now>>dayBits; day = m.days.Earliest() {
 		m.forgetOf(day, now)
-		if day.First != table.None {
-			return
+		if day == m.days.Earliest() {
+			return // some of it is still to be remembered
 		}
-		m.days.Close(day)
 	}
 }
 
-// forgetOf leaves on a day what is still to be remembered.
+// forgetOf strikes off a day what is over. Ids are random: the lines that dropping an entry needs are asked for before.
 func (m *commands) forgetOf(day *table.Day, now int64) {
-	at := day.First
-	day.First, day.Last = table.None, table.None
-	for at != table.None {
-		slot := m.slots.At(at)
-		next := slot.next
-		switch {
-		case slot.until < now:
+	entries := day.Entries
+	for i, at := range entries {
+		if far := i + 2*ahead; far < len(entries) && entries[far] != table.None {
+			table.Prefetch(&m.slots.At(entries[far]).until)
+		}
+		if near := i + ahead; near < len(entries) && entries[near] != table.None {
+			m.index.Prefetch(table.KeyOf(m.slots.At(entries[near]).id))
+		}
+		if at == table.None {
+			continue
+		}
+		if slot := m.slots.At(at); slot.until < now {
 			m.index.Remove(table.KeyOf(slot.id), at)
 			m.slots.Drop(at)
-		case day.Last == table.None:
-			day.First, day.Last = at, at
-			slot.next = table.None
-		default:
-			m.slots.At(day.Last).next = at
-			day.Last = at
-			slot.next = table.None
+			m.days.Strike(day, int32(i))
 		}
-		at = next
 	}
 }
 
@@ -104,13 +93,10 @@ func (m *commands) each(f func(c *command)) {
 	days := m.days.Keys(nil)
 	slices.Sort(days)
 	for _, key := range days {
-		for at := m.days.Find(key).First; at != table.None; {
-			c := m.slots.At(at)
-			f(c)
-			at = c.next
+		for _, at := range m.days.Find(key).Entries {
+			if at != table.None {
+				f(m.slots.At(at))
+			}
 		}
 	}
 }
-
-// touch reads the memory that find will look at; see table.Index.
-func (m *commands) touch(id wire.ID) uint64 { return m.index.Touch(table.KeyOf(id)) }

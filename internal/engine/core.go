@@ -72,12 +72,12 @@ func (c *Core) Apply(offset int64, value []byte, out *wire.Outcomes) error {
 	}
 	c.chain = wire.NextChain(c.chain, offset, value)
 	r, err := wire.ParseRecord(value)
-	c.applyParsed(r, err == nil, out)
+	c.applyParsed(&r, err == nil, out)
 	return nil
 }
 
 // applyParsed applies the next record, whose header was read and found sound or not. The chain is already over it.
-func (c *Core) applyParsed(r wire.Record, sound bool, out *wire.Outcomes) {
+func (c *Core) applyParsed(r *wire.Record, sound bool, out *wire.Outcomes) {
 	offset := c.next
 	c.next++
 	out.Partition, out.Seq, out.Hash = c.partition, c.seq, c.hash
@@ -86,19 +86,19 @@ func (c *Core) applyParsed(r wire.Record, sound bool, out *wire.Outcomes) {
 		out.Begin(offset, c.clock.Now, wire.Record{})
 		c.reject(wire.ReasonUndecodable, out)
 	case r.Kind == wire.KindTick:
-		c.applyTick(offset, r, out)
+		c.applyTick(offset, *r, out)
 	default:
-		out.Begin(offset, c.clock.Now, r)
+		out.Begin(offset, c.clock.Now, *r)
 		c.apply(offset, r, out)
 	}
 	out.End()
 	c.seq, c.hash = out.Seq, out.Hash
 }
 
-func (c *Core) apply(offset int64, r wire.Record, out *wire.Outcomes) {
+func (c *Core) apply(offset int64, r *wire.Record, out *wire.Outcomes) {
 	switch {
 	case r.Kind == wire.KindEpoch:
-		c.applyEpoch(r, out)
+		c.applyEpoch(*r, out)
 	case r.Kind == wire.KindBehaviour:
 		var b wire.Behaviour
 		if err := r.DecodeInto(&b); err != nil {
@@ -128,8 +128,8 @@ func (c *Core) reject(reason wire.Reason, out *wire.Outcomes) {
 }
 
 // decide lets the machine answer. A machine that says nothing is broken; its silence must not stop the log.
-func (c *Core) decide(offset int64, r wire.Record, out *wire.Outcomes) {
-	c.machine.Apply(&c.clock, offset, r, out)
+func (c *Core) decide(offset int64, r *wire.Record, out *wire.Outcomes) {
+	c.machine.Apply(&c.clock, offset, *r, out)
 	if out.Added() == 0 {
 		c.reject(wire.ReasonUnknownKind, out)
 	}
@@ -179,7 +179,7 @@ func (c *Core) applyTick(offset int64, r wire.Record, out *wire.Outcomes) {
 }
 
 // applyCommand decides a command that has an id and a not-after: at most once, and never after it.
-func (c *Core) applyCommand(offset int64, r wire.Record, out *wire.Outcomes) {
+func (c *Core) applyCommand(offset int64, r *wire.Record, out *wire.Outcomes) {
 	if first := c.commands.find(r.Command); first != nil {
 		c.say.repeated = wire.Repeated{FirstKind: first.kind, FirstOffset: first.offset, FirstSeq: first.seq, FirstRef: first.ref}
 		out.Add(&c.say.repeated)
@@ -200,7 +200,7 @@ func (c *Core) applyCommand(offset int64, r wire.Record, out *wire.Outcomes) {
 	if r.Flags&wire.FlagKeyed != 0 {
 		until = addSaturating(until, wire.KeyedMemory)
 	}
-	c.commands.remember(command{
+	c.commands.remember(&command{
 		id: r.Command, until: until, offset: offset,
 		kind: wire.Kind(first[1]), seq: binary.LittleEndian.Uint64(first[16:]), ref: wire.ID(first[40:56]),
 	})

@@ -119,7 +119,7 @@ func (m *commands) read(r *reader) error {
 			return fmt.Errorf("%w: a command twice", ErrState)
 		}
 		day, seq = c.until>>dayBits, c.seq
-		m.remember(c)
+		m.remember(&c)
 	}
 	return nil
 }

@@ -1,24 +1,28 @@
 package table
 
 // Calendar keeps days in the order of their keys (instants, or spans of time) and finds the day of a key. On a day stand
-// entries; the links between them are kept with the entries, by whoever owns them, so that noting and striking one costs
-// the same however many there are. Days without entries are torn out: there are never more days than entries.
+// entries by number; each is told its place there, so that striking one costs the same however many there are. Days
+// without entries are torn out: there are never more days than entries.
 //
 // The zero value is empty.
 type Calendar struct {
-	days  []Day
+	days  []*Day // used again
 	free  []int32
 	heap  []spot          // the earliest first
 	where map[int64]int32 // lookup only
-	last  int32           // the day that was asked for last, plus one: mostly it is asked for again
+	last  *Day            // that was asked for last: mostly it is asked for again
 }
 
 // Day is the entries under one key.
 type Day struct {
-	Key         int64
-	First, Last int32 // entries; None while empty
-	InOrder     bool  // as far as the owner knows
-	place       int32 // in the heap
+	Key     int64
+	Entries []int32 // None where one was struck
+	Next    int     // how many of Entries its owner is done with
+	Newest  int64   // for its owner: what Entries are in order of, if InOrder
+	InOrder bool
+	live    int
+	self    int32
+	place   int32 // in the heap
 }
 
 // spot is a day's place in the heap, with its key beside it to spare a look at the day.
@@ -27,31 +31,34 @@ type spot struct {
 	day int32
 }
 
+// keptEntries is how much room for entries a closed day keeps for the next one.
+const keptEntries = 1 << 12
+
 // Len is how many days there are.
 func (c *Calendar) Len() int { return len(c.heap) }
 
-// Earliest is the day with the lowest key, or nil. It is good until the next call.
+// Earliest is the day with the lowest key, or nil.
 func (c *Calendar) Earliest() *Day {
 	if len(c.heap) == 0 {
 		return nil
 	}
-	return &c.days[c.heap[0].day]
+	return c.days[c.heap[0].day]
 }
 
-// Find is the day of a key, or nil. It is good until the next call of Open or Close.
+// Find is the day of a key, or nil.
 func (c *Calendar) Find(key int64) *Day {
-	if c.last > 0 && c.days[c.last-1].Key == key {
-		return &c.days[c.last-1]
+	if c.last != nil && c.last.Key == key {
+		return c.last
 	}
 	at, ok := c.where[key]
 	if !ok {
 		return nil
 	}
-	c.last = at + 1
-	return &c.days[at]
+	c.last = c.days[at]
+	return c.last
 }
 
-// Open is the day of a key; an empty one in order is made if there is none. Its owner puts an entry on it, or closes it.
+// Open is the day of a key; if there is none, an empty one, on which the caller puts an entry.
 func (c *Calendar) Open(key int64) *Day {
 	if d := c.Find(key); d != nil {
 		return d
@@ -59,31 +66,52 @@ func (c *Calendar) Open(key int64) *Day {
 	if c.where == nil {
 		c.where = map[int64]int32{}
 	}
-	var at int32
-	if n := len(c.free); n > 0 {
-		at, c.free = c.free[n-1], c.free[:n-1]
-	} else {
-		at = int32(len(c.days))
-		c.days = append(c.days, Day{})
+	if len(c.free) == 0 {
+		c.free = append(c.free, int32(len(c.days)))
+		c.days = append(c.days, &Day{self: int32(len(c.days))})
 	}
-	c.days[at] = Day{Key: key, First: None, Last: None, InOrder: true}
+	at := c.free[len(c.free)-1]
+	c.free = c.free[:len(c.free)-1]
+	d := c.days[at]
+	*d = Day{Key: key, Entries: d.Entries[:0], InOrder: true, self: at}
 	c.where[key] = at
-	c.last = at + 1
+	c.last = d
 	c.heap = append(c.heap, spot{})
 	c.up(len(c.heap)-1, spot{key, at})
-	return &c.days[at]
+	return d
 }
 
-// Close tears a day out.
-func (c *Calendar) Close(d *Day) {
-	at := int(d.place)
-	gone := c.heap[at].day
-	delete(c.where, d.Key)
-	c.free = append(c.free, gone)
-	if c.last == gone+1 {
-		c.last = 0
+// Add puts an entry on the day and returns its place.
+func (d *Day) Add(entry int32) (place int32) {
+	d.Entries = append(d.Entries, entry)
+	d.live++
+	return int32(len(d.Entries) - 1)
+}
+
+// Strike takes the entry at a place off the day; an empty day is torn out.
+func (c *Calendar) Strike(d *Day, place int32) {
+	d.Entries[place] = None
+	if d.live--; d.live == 0 {
+		c.close(d)
 	}
-	end := len(c.heap) - 1
+}
+
+// Crowded says that most of a day's places have been struck, so that its owner should set the entries anew.
+func (d *Day) Crowded() bool { return len(d.Entries) > 64 && d.live < len(d.Entries)/2 && d.Next == 0 }
+
+// Live is how many entries stand on the day.
+func (d *Day) Live() int { return d.live }
+
+func (c *Calendar) close(d *Day) {
+	delete(c.where, d.Key)
+	c.free = append(c.free, d.self)
+	if c.last == d {
+		c.last = nil
+	}
+	if cap(d.Entries) > keptEntries {
+		d.Entries = nil
+	}
+	at, end := int(d.place), len(c.heap)-1
 	moved := c.heap[end]
 	c.heap = c.heap[:end]
 	switch {
@@ -101,6 +129,15 @@ func (c *Calendar) Keys(dst []int64) []int64 {
 		dst = append(dst, s.key)
 	}
 	return dst
+}
+
+// Bytes is how much memory the calendar has, the map guessed.
+func (c *Calendar) Bytes() int {
+	n := 64 * len(c.where)
+	for _, d := range c.days {
+		n += 88 + 4*cap(d.Entries)
+	}
+	return n + 16*cap(c.heap)
 }
 
 func (c *Calendar) set(at int, s spot) {

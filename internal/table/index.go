@@ -26,8 +26,8 @@ func (k Key) mark() uint32 {
 }
 
 const (
-	// segmentSlots fill 8 KiB together with the segment's own numbers.
-	segmentSlots = 1023
+	// segmentSlots fill 8 KiB.
+	segmentSlots = 1024
 	// segmentFull is how many entries a segment has when it is split in two: at 5/8 a lookup reads a cache line.
 	segmentFull = segmentSlots * 5 / 8
 	// segmentSparse is how few entries a segment has when a crowded neighbourhood is no reason to split it.
@@ -54,11 +54,16 @@ type Index struct {
 	crowded   map[Key]int32 // what found no place within reach
 }
 
-// segment is a table with linear probing. A slot is a mark and, below it, a number plus one; zero is free.
+// segment is a table with linear probing. A slot is a mark and, below it, a number plus one; zero is free. The slots are
+// a slice because Go reads the beginning of what a pointer to an array points at, to see that it is not nil: a miss.
 type segment struct {
-	slots [segmentSlots]uint64
+	slots []uint64
 	count uint32
 	depth uint32
+}
+
+func newSegment(depth uint32) *segment {
+	return &segment{slots: make([]uint64, segmentSlots), depth: depth}
 }
 
 func slotOf(mark uint32, at int32) uint64 { return uint64(mark)<<32 | uint64(uint32(at)+1) }
@@ -66,7 +71,10 @@ func slotOf(mark uint32, at int32) uint64 { return uint64(mark)<<32 | uint64(uin
 func numberIn(slot uint64) int32 { return int32(uint32(slot) - 1) }
 
 // home is where in a segment a mark belongs: by its last bits, since its first ones are the segment's.
-func home(mark uint32) int { return int(mark & (1<<16 - 1) * segmentSlots >> 16) }
+func home(mark uint32) uint32 { return mark % segmentSlots }
+
+// after is the slot behind one, around the end.
+func after(i uint32) uint32 { return (i + 1) % segmentSlots }
 
 func (x *Index) segment(mark uint32) *segment { return x.directory[mark>>1>>(31-x.depth)] }
 
@@ -89,9 +97,7 @@ func (x *Index) Find(k Key, is func(at int32) bool) int32 {
 		if uint32(slot>>32) == mark && is(numberIn(slot)) {
 			return numberIn(slot)
 		}
-		if i++; i == segmentSlots {
-			i = 0
-		}
+		i = after(i)
 	}
 	if x.crowded != nil {
 		if at, ok := x.crowded[k]; ok {
@@ -104,7 +110,7 @@ func (x *Index) Find(k Key, is func(at int32) bool) int32 {
 // Put stores a number under a key that Find did not find.
 func (x *Index) Put(k Key, at int32) {
 	if x.directory == nil {
-		x.directory = []*segment{new(segment)}
+		x.directory = []*segment{newSegment(0)}
 	}
 	x.count++
 	mark := k.mark()
@@ -136,9 +142,7 @@ func (s *segment) put(slot uint64) bool {
 			s.count++
 			return true
 		}
-		if i++; i == segmentSlots {
-			i = 0
-		}
+		i = after(i)
 	}
 	return false
 }
@@ -152,10 +156,10 @@ func (x *Index) split(mark uint32) {
 	}
 	var halves [2]*segment
 	for h := range halves {
-		halves[h] = &segment{depth: old.depth + 1}
+		halves[h] = newSegment(old.depth + 1)
 	}
 	begin := old.free()
-	for n := range segmentSlots {
+	for n := range uint32(segmentSlots) {
 		slot := old.slots[(begin+n)%segmentSlots]
 		if slot != 0 {
 			halves[slot>>(63-old.depth)&1].put(slot)
@@ -170,10 +174,10 @@ func (x *Index) split(mark uint32) {
 
 // free is a slot that is not used. A segment is split or shrunk only while it has one: at maxDepth it may fill up, but
 // then neither is ever asked of it beyond its size.
-func (s *segment) free() int {
-	for i := range s.slots {
-		if s.slots[i] == 0 {
-			return i
+func (s *segment) free() uint32 {
+	for i, slot := range s.slots {
+		if slot == 0 {
+			return uint32(i)
 		}
 	}
 	return 0
@@ -191,7 +195,7 @@ func (x *Index) double() {
 // Move puts another number in the place of one that is kept under the key.
 func (x *Index) Move(k Key, from, to int32) {
 	mark := k.mark()
-	if s, i := x.slot(mark, from); i >= 0 {
+	if s, i, ok := x.slot(mark, from); ok {
 		s.slots[i] = slotOf(mark, to)
 		return
 	}
@@ -203,7 +207,7 @@ func (x *Index) Move(k Key, from, to int32) {
 // Remove forgets a number that is kept under the key.
 func (x *Index) Remove(k Key, at int32) {
 	mark := k.mark()
-	if s, i := x.slot(mark, at); i >= 0 {
+	if s, i, ok := x.slot(mark, at); ok {
 		s.remove(i)
 		x.count--
 		return
@@ -214,69 +218,58 @@ func (x *Index) Remove(k Key, at int32) {
 	}
 }
 
-// slot is where a number is kept, or -1.
-func (x *Index) slot(mark uint32, at int32) (*segment, int) {
+// slot is where a number is kept, unless it is among the crowded.
+func (x *Index) slot(mark uint32, at int32) (s *segment, i uint32, ok bool) {
 	if x.count == 0 {
-		return nil, -1
+		return nil, 0, false
 	}
 	want := slotOf(mark, at)
-	s := x.segment(mark)
-	i := home(mark)
+	s, i = x.segment(mark), home(mark)
 	for range reach {
-		switch s.slots[i] {
-		case want:
-			return s, i
-		case 0:
-			return s, -1
+		if slot := s.slots[i]; slot == want || slot == 0 {
+			return s, i, slot == want
 		}
-		if i++; i == segmentSlots {
-			i = 0
-		}
+		i = after(i)
 	}
-	return s, -1
+	return s, i, false
 }
 
 // remove frees a slot and draws back those behind it that may lie nearer to their homes, so that no search ends early.
-func (s *segment) remove(hole int) {
+func (s *segment) remove(hole uint32) {
 	s.count--
 	s.slots[hole] = 0
-	for n := 1; n < segmentSlots; n++ {
+	for n := uint32(1); n < segmentSlots; n++ {
 		i := (hole + n) % segmentSlots
 		slot := s.slots[i]
 		if slot == 0 {
 			return
 		}
-		if behind(home(uint32(slot>>32)), i) >= n {
+		if (i-home(uint32(slot>>32)))%segmentSlots >= n {
 			s.slots[hole], s.slots[i] = slot, 0
 			hole, n = i, 0
 		}
 	}
 }
 
-// behind is how many slots i lies behind a home, around the end.
-func behind(home, i int) int {
-	if i >= home {
-		return i - home
-	}
-	return i - home + segmentSlots
-}
-
-// Touch reads the cache line in which a search for the key begins, so that the misses of many searches overlap. The sum
-// of what it returns means nothing; it keeps the reads from being left out.
-func (x *Index) Touch(k Key) uint64 {
+// Prefetch asks for the cache line in which a search for the key begins.
+func (x *Index) Prefetch(k Key) {
 	if x.count == 0 {
-		return 0
+		return
 	}
 	mark := k.mark()
-	return x.segment(mark).slots[home(mark)]
+	prefetchSlot(&x.segment(mark).slots[home(mark)])
 }
+
+// Guess is the number that is kept where the key's entry would be, or None: it may be that of another key, and is good
+// for prefetching only.
+func (x *Index) Guess(k Key) int32 { return x.Find(k, func(int32) bool { return true }) }
 
 // Bytes is how much memory the index has, what is crowded not counted.
 func (x *Index) Bytes() int {
 	n := 8 * len(x.directory)
 	for i, s := range x.directory {
 		if i == 0 || x.directory[i-1] != s {
-			n += segmentSlots*8 + 8
+			n += segmentSlots*8 + 32
 		}
 	}
 	return n

@@ -16,7 +16,7 @@ const (
 // Slab is a table of entries found by number, whose numbers are used again. Pointers to entries stay good while it
 // grows: it adds chunks and never copies one. The zero value is empty.
 type Slab[T any] struct {
-	chunks []*[chunk]T
+	chunks [][]T // slices rather than arrays: see segment
 	made   int32 // numbers given out so far
 	free   []int32
 }
@@ -37,7 +37,7 @@ func (s *Slab[T]) New() (int32, *T) {
 	}
 	at := s.made
 	if int(at>>chunkBits) == len(s.chunks) {
-		s.chunks = append(s.chunks, new([chunk]T))
+		s.chunks = append(s.chunks, make([]T, chunk))
 	}
 	s.made++
 	return at, s.At(at)
@@ -57,4 +57,4 @@ func (s *Slab[T]) At(at int32) *T { return &s.chunks[at>>chunkBits][at&(chunk-1)
 func (s *Slab[T]) Len() int { return int(s.made) - len(s.free) }
 
 // Bytes is how much memory the table has, each entry being so many bytes.
-func (s *Slab[T]) Bytes(each int) int { return len(s.chunks)*(chunk*each+8) + 4*cap(s.free) }
+func (s *Slab[T]) Bytes(each int) int { return len(s.chunks)*(chunk*each+24) + 4*cap(s.free) }

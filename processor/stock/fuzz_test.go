@@ -35,8 +35,10 @@ func busy(t testing.TB) *house {
 func TestSnapshot_HoldsEveryState(t *testing.T) {
 	h := busy(t)
 	seen := map[status]bool{}
-	for _, b := range h.m.bookings.items {
-		seen[b.status] = true
+	for i := range h.m.events {
+		for at := h.m.events[i].first; at != none; at = h.m.booking(at).next {
+			seen[h.m.booking(at).status] = true
+		}
 	}
 	for s := waitlisted; s <= lastStatus; s++ {
 		if !seen[s] && s != offered && s != closed {

@@ -88,9 +88,9 @@ func (m *Machine) readBooking(r *reader, event int32) int32 {
 	}
 	e := &m.events[event]
 	lines := readLines(r, e)
-	_, known := m.bookingAt[b.id]
+	_, known := m.bookingAt(b.id)
 	r.check(!known && b.id != (wire.ID{}) && b.sound() && (e.last == none || m.booking(e.last).order < b.order))
-	if i, ok := m.owners[owner{event, b.user}]; ok && b.status.counts() {
+	if i := m.newest(event, b.user); i != none && b.status.counts() {
 		r.check(!m.booking(i).status.live())
 	}
 	if r.bad {
@@ -148,7 +148,7 @@ func (m *Machine) readRefusals(r *reader, at int32) {
 	for ; n > 0 && !r.bad; n-- {
 		v := refusal{attempt: r.id(), reason: wire.Reason(r.u8()), older: newest}
 		r.check(v.reason != wire.ReasonNone)
-		newest = m.refusals.put(v)
+		newest = m.refusals.Put(v)
 		b.refused++
 	}
 	b.refusals = newest
@@ -174,7 +174,7 @@ func (m *Machine) readRefund(r *reader, at int32) {
 	for ; n > 0 && !r.bad; n-- {
 		f.ids = append(f.ids, r.id())
 	}
-	b.refund = m.refunds.put(f)
+	b.refund = m.refunds.Put(f)
 }
 
 // count puts a restored booking into the stock numbers and heaps.
@@ -191,9 +191,9 @@ func (m *Machine) count(at int32) {
 	}
 	switch {
 	case b.status.timed():
-		m.deadlines.add(moment{b.deadline, b.order, at})
+		m.note(&m.deadlines, at)
 	case !b.status.counts() && b.attempt == (wire.ID{}):
-		m.ended.add(moment{b.deadline, b.order, at})
+		m.note(&m.ended, at)
 	}
 }
 

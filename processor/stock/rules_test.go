@@ -148,8 +148,8 @@ func TestLapse_OnceInDeadlineOrderThenLogOrder(t *testing.T) {
 	wantAll(h, h.tick(h.clock.Now+second), "Lapsed 1")
 	wantAll(h, h.wait(599*second), "Closed 2, Closed 3")
 	wantAll(h, h.wait(second), "Closed 1")
-	if s := h.wait(3600 * second); len(s) != 0 || h.m.bookings.len() != 0 {
-		t.Errorf("said %+v; %d bookings are remembered for ever", s, h.m.bookings.len())
+	if s := h.wait(3600 * second); len(s) != 0 || h.m.bookings.Len() != 0 {
+		t.Errorf("said %+v; %d bookings are remembered for ever", s, h.m.bookings.Len())
 	}
 }
 

@@ -90,14 +90,14 @@ func (m *Machine) writeBooking(w *writer, b *booking) {
 	const size = 17
 	start := len(w.b)
 	w.b = append(w.b, make([]byte, int(b.refused)*size)...)
-	for i, end := b.refusals, len(w.b); i != none && end > start; i, end = m.refusals.at(i).older, end-size {
-		r := m.refusals.at(i)
+	for i, end := b.refusals, len(w.b); i != none && end > start; i, end = m.refusals.At(i).older, end-size {
+		r := m.refusals.At(i)
 		copy(w.b[end-size:], r.attempt[:])
 		w.b[end-1] = uint8(r.reason)
 	}
 	w.flag(b.refund != none)
 	if b.refund != none {
-		f := m.refunds.at(b.refund)
+		f := m.refunds.At(b.refund)
 		for _, word := range f.tickets {
 			w.u64(word)
 		}
@@ -107,7 +107,7 @@ func (m *Machine) writeBooking(w *writer, b *booking) {
 		}
 	}
 	if b.status == waitlisted {
-		v := m.waiters.at(b.waiter)
+		v := m.waiters.At(b.waiter)
 		w.id(v.base)
 		w.u8(uint8(len(v.subject)))
 		w.b = append(w.b, v.subject...)
