@@ -26,16 +26,14 @@ func (k Key) mark() uint32 {
 }
 
 const (
-	// segmentSlots fill 8 KiB.
-	segmentSlots = 1024
-	// segmentFull is how many entries a segment has when it is split in two: at 5/8 a lookup reads a cache line.
-	segmentFull = segmentSlots * 5 / 8
-	// segmentSparse is how few entries a segment has when a crowded neighbourhood is no reason to split it.
-	segmentSparse = segmentSlots / 4
+	// A segment begins small, doubles up to most slots (128 KiB), and is split in two from then on: few enough segments
+	// for the directory to stay in the nearest cache, small enough ones for a split to take microseconds.
+	segmentFirst = 1 << 6
+	segmentMost  = 1 << 14
 	// reach is how far from its home an entry may lie.
 	reach = 64
-	// maxDepth bounds the directory: 65,536 segments, 40 million entries, before all of them are full.
-	maxDepth = 16
+	// maxDepth bounds the directory: 4,096 segments, 40 million entries, before all of them are full.
+	maxDepth = 12
 )
 
 // Index finds the number of an entry by the key that the entry has. It stores numbers and marks, not keys: whoever owns
@@ -62,19 +60,24 @@ type segment struct {
 	depth uint32
 }
 
-func newSegment(depth uint32) *segment {
-	return &segment{slots: make([]uint64, segmentSlots), depth: depth}
+func newSegment(slots int, depth uint32) *segment {
+	return &segment{slots: make([]uint64, slots), depth: depth}
 }
+
+// full at 5/8, a search reads a cache line or two. sparse is how few entries are no reason to grow, however crowded
+// some of them lie.
+func (s *segment) full() bool   { return int(s.count) >= len(s.slots)/8*5 }
+func (s *segment) sparse() bool { return int(s.count) < len(s.slots)/4 }
 
 func slotOf(mark uint32, at int32) uint64 { return uint64(mark)<<32 | uint64(uint32(at)+1) }
 
 func numberIn(slot uint64) int32 { return int32(uint32(slot) - 1) }
 
 // home is where in a segment a mark belongs: by its last bits, since its first ones are the segment's.
-func home(mark uint32) uint32 { return mark % segmentSlots }
+func (s *segment) home(mark uint32) int { return int(mark) & (len(s.slots) - 1) }
 
 // after is the slot behind one, around the end.
-func after(i uint32) uint32 { return (i + 1) % segmentSlots }
+func (s *segment) after(i int) int { return (i + 1) & (len(s.slots) - 1) }
 
 func (x *Index) segment(mark uint32) *segment { return x.directory[mark>>1>>(31-x.depth)] }
 
@@ -88,7 +91,7 @@ func (x *Index) Find(k Key, is func(at int32) bool) int32 {
 	}
 	mark := k.mark()
 	s := x.segment(mark)
-	i := home(mark)
+	i := s.home(mark)
 	for range reach {
 		slot := s.slots[i]
 		if slot == 0 {
@@ -97,7 +100,7 @@ func (x *Index) Find(k Key, is func(at int32) bool) int32 {
 		if uint32(slot>>32) == mark && is(numberIn(slot)) {
 			return numberIn(slot)
 		}
-		i = after(i)
+		i = s.after(i)
 	}
 	if x.crowded != nil {
 		if at, ok := x.crowded[k]; ok {
@@ -110,22 +113,24 @@ func (x *Index) Find(k Key, is func(at int32) bool) int32 {
 // Put stores a number under a key that Find did not find.
 func (x *Index) Put(k Key, at int32) {
 	if x.directory == nil {
-		x.directory = []*segment{newSegment(0)}
+		x.directory = []*segment{newSegment(segmentFirst, 0)}
 	}
 	x.count++
 	mark := k.mark()
 	for {
 		s := x.segment(mark)
-		mayGrow := uint(s.depth) < maxDepth
-		if s.count < segmentFull || !mayGrow {
-			if s.put(slotOf(mark, at)) {
-				return
-			}
-			if s.count < segmentSparse || !mayGrow {
-				break
-			}
+		mayGrow := s.depth < maxDepth
+		if (!s.full() || !mayGrow) && s.put(slotOf(mark, at)) {
+			return
 		}
-		x.split(mark)
+		if s.sparse() || !mayGrow {
+			break
+		}
+		if len(s.slots) < segmentMost {
+			x.directory[0] = s.doubled()
+		} else {
+			x.split(mark)
+		}
 	}
 	if x.crowded == nil {
 		x.crowded = map[Key]int32{}
@@ -135,36 +140,44 @@ func (x *Index) Put(k Key, at int32) {
 
 // put stores a slot, unless there is no room within reach.
 func (s *segment) put(slot uint64) bool {
-	i := home(uint32(slot >> 32))
+	i := s.home(uint32(slot >> 32))
 	for range reach {
 		if s.slots[i] == 0 {
 			s.slots[i] = slot
 			s.count++
 			return true
 		}
-		i = after(i)
+		i = s.after(i)
 	}
 	return false
 }
 
-// split divides the segment of a mark by one more bit. Reading it from behind a free slot keeps every entry's probing
-// order, so each finds a place at least as near to its home as before.
+// doubled is the first segment with twice the slots.
+func (s *segment) doubled() *segment {
+	large := newSegment(2*len(s.slots), 0)
+	s.each(func(slot uint64) { large.put(slot) })
+	return large
+}
+
+// each gives every entry, beginning behind a free slot: put in that order into a segment that holds some of them, each
+// finds a place at least as near to its home as before, so within reach.
+func (s *segment) each(f func(slot uint64)) {
+	begin := s.free()
+	for n := range s.slots {
+		if slot := s.slots[(begin+n)&(len(s.slots)-1)]; slot != 0 {
+			f(slot)
+		}
+	}
+}
+
+// split divides the segment of a mark by one more bit.
 func (x *Index) split(mark uint32) {
 	old := x.segment(mark)
 	if uint(old.depth) == x.depth {
 		x.double()
 	}
-	var halves [2]*segment
-	for h := range halves {
-		halves[h] = newSegment(old.depth + 1)
-	}
-	begin := old.free()
-	for n := range uint32(segmentSlots) {
-		slot := old.slots[(begin+n)%segmentSlots]
-		if slot != 0 {
-			halves[slot>>(63-old.depth)&1].put(slot)
-		}
-	}
+	halves := [2]*segment{newSegment(segmentMost, old.depth+1), newSegment(segmentMost, old.depth+1)}
+	old.each(func(slot uint64) { halves[slot>>(63-old.depth)&1].put(slot) })
 	width := 1 << (x.depth - uint(old.depth)) // how many places of the directory are this segment's
 	first := int(mark>>1>>(31-x.depth)) &^ (width - 1)
 	for n := range width {
@@ -172,12 +185,11 @@ func (x *Index) split(mark uint32) {
 	}
 }
 
-// free is a slot that is not used. A segment is split or shrunk only while it has one: at maxDepth it may fill up, but
-// then neither is ever asked of it beyond its size.
-func (s *segment) free() uint32 {
+// free is a slot that is not used: there is one, since a segment that may grow does so before it is full.
+func (s *segment) free() int {
 	for i, slot := range s.slots {
 		if slot == 0 {
-			return uint32(i)
+			return i
 		}
 	}
 	return 0
@@ -219,32 +231,34 @@ func (x *Index) Remove(k Key, at int32) {
 }
 
 // slot is where a number is kept, unless it is among the crowded.
-func (x *Index) slot(mark uint32, at int32) (s *segment, i uint32, ok bool) {
+func (x *Index) slot(mark uint32, at int32) (s *segment, i int, ok bool) {
 	if x.count == 0 {
 		return nil, 0, false
 	}
 	want := slotOf(mark, at)
-	s, i = x.segment(mark), home(mark)
+	s = x.segment(mark)
+	i = s.home(mark)
 	for range reach {
 		if slot := s.slots[i]; slot == want || slot == 0 {
 			return s, i, slot == want
 		}
-		i = after(i)
+		i = s.after(i)
 	}
 	return s, i, false
 }
 
 // remove frees a slot and draws back those behind it that may lie nearer to their homes, so that no search ends early.
-func (s *segment) remove(hole uint32) {
+func (s *segment) remove(hole int) {
 	s.count--
 	s.slots[hole] = 0
-	for n := uint32(1); n < segmentSlots; n++ {
-		i := (hole + n) % segmentSlots
+	mask := len(s.slots) - 1
+	for n := 1; n <= mask; n++ {
+		i := (hole + n) & mask
 		slot := s.slots[i]
 		if slot == 0 {
 			return
 		}
-		if (i-home(uint32(slot>>32)))%segmentSlots >= n {
+		if (i-s.home(uint32(slot>>32)))&mask >= n {
 			s.slots[hole], s.slots[i] = slot, 0
 			hole, n = i, 0
 		}
@@ -257,7 +271,8 @@ func (x *Index) Prefetch(k Key) {
 		return
 	}
 	mark := k.mark()
-	prefetchSlot(&x.segment(mark).slots[home(mark)])
+	s := x.segment(mark)
+	prefetchSlot(&s.slots[s.home(mark)])
 }
 
 // Guess is the number that is kept where the key's entry would be, or None: it may be that of another key, and is good
@@ -269,7 +284,7 @@ func (x *Index) Bytes() int {
 	n := 8 * len(x.directory)
 	for i, s := range x.directory {
 		if i == 0 || x.directory[i-1] != s {
-			n += segmentSlots*8 + 32
+			n += 8*len(s.slots) + 32
 		}
 	}
 	return n

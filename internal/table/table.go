@@ -9,7 +9,7 @@ const None int32 = -1
 
 // chunk is how many entries are made at once. A power of two: an entry is found by shifting and masking its number.
 const (
-	chunkBits = 10
+	chunkBits = 12
 	chunk     = 1 << chunkBits
 )
 

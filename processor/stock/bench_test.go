@@ -258,7 +258,7 @@ func (w *traffic) send(r wire.Record, body wire.Body) {
 func BenchmarkApply(b *testing.B) {
 	w := newTraffic(b)
 	w.fill(b, 16_000_000)
-	const batch = 10_000
+	const batch = 1_000
 	heads := make([]wire.Hash, batch)
 	before, outcomes := w.made, 0
 	b.ReportAllocs()

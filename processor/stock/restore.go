@@ -105,7 +105,7 @@ func (m *Machine) readBooking(r *reader, event int32) int32 {
 	if b.status == waitlisted {
 		base := r.id()
 		subject := r.take(int(r.u8()))
-		r.check(sale.CheckSubject(string(subject)) == nil)
+		r.check(sale.CheckSubject(subject) == nil)
 		m.enqueue(at, subject, base)
 	}
 	m.count(at)

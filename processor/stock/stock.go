@@ -12,7 +12,7 @@ import (
 )
 
 // Code is the version of this machine's snapshot layout and behaviour.
-const Code uint32 = 1
+const Code uint32 = 2
 
 // Limits that are part of the behaviour and cannot be configured.
 const (
