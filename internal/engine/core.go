@@ -26,8 +26,10 @@ type Core struct {
 	batch     batch
 }
 
-// scratch is the engine's own frequent outcomes, kept to spare the allocations.
+// scratch is the engine's own frequent record and outcomes, kept to spare the allocations.
 type scratch struct {
+	tick     wire.Tick
+	ticked   wire.Ticked
 	rejected wire.Rejected
 	repeated wire.Repeated
 }
@@ -157,8 +159,8 @@ func (c *Core) applyEpoch(r wire.Record, out *wire.Outcomes) {
 
 // applyTick moves log time. Its outcomes carry the time after it, so that what lapses does so at or after its deadline.
 func (c *Core) applyTick(offset int64, r wire.Record, out *wire.Outcomes) {
-	var t wire.Tick
-	if err := r.DecodeInto(&t); err != nil {
+	t := &c.say.tick
+	if err := r.DecodeInto(t); err != nil {
 		out.Begin(offset, c.clock.Now, r)
 		c.reject(wire.ReasonUndecodable, out)
 		return
@@ -174,7 +176,8 @@ func (c *Core) applyTick(offset int64, r wire.Record, out *wire.Outcomes) {
 	if outage > 0 {
 		out.Add(&wire.Extended{Scope: 1, Cause: wire.CauseOutage, By: outage})
 	}
-	out.Add(&wire.Ticked{Epoch: t.Epoch, Now: t.Now, Bound: t.Bound, Outage: c.clock.Outage, Chain: c.chain})
+	c.say.ticked = wire.Ticked{Epoch: t.Epoch, Now: t.Now, Bound: t.Bound, Outage: c.clock.Outage, Chain: c.chain}
+	out.Add(&c.say.ticked)
 	c.machine.Tick(&c.clock, out)
 }
 

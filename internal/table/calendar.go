@@ -96,6 +96,13 @@ func (c *Calendar) Strike(d *Day, place int32) {
 	}
 }
 
+// Prefetch asks for the memory that striking the entry at a place of a key's day will touch.
+func (c *Calendar) Prefetch(key int64, place int32) {
+	if d := c.Find(key); d != nil && int(place) < len(d.Entries) {
+		prefetchEntry(&d.Entries[place])
+	}
+}
+
 // Crowded says that most of a day's places have been struck, so that its owner should set the entries anew.
 func (d *Day) Crowded() bool { return len(d.Entries) > 64 && d.live < len(d.Entries)/2 && d.Next == 0 }
 

@@ -11,3 +11,6 @@ func Prefetch(line *int64)
 
 //go:noescape
 func prefetchSlot(slot *uint64)
+
+//go:noescape
+func prefetchEntry(entry *int32)

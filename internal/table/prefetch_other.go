@@ -6,3 +6,5 @@ package table
 func Prefetch(*int64) {}
 
 func prefetchSlot(*uint64) {}
+
+func prefetchEntry(*int32) {}

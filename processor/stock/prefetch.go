@@ -5,9 +5,6 @@ import (
 	"fairgate/internal/wire"
 )
 
-// prefetching is how many records are followed at once, at most; further ones are not.
-const prefetching = 16
-
 // Prefetch asks for the memory that records will need before they are applied: at step 0 for where their ids are looked
 // up, at step 1 for the bookings found there, at step 2 for what those lead to. See engine.Prefetcher.
 func (m *Machine) Prefetch(step int, batch []wire.Record) {
@@ -25,8 +22,8 @@ func (m *Machine) Prefetch(step int, batch []wire.Record) {
 				m.prefetchBooking(at)
 			}
 		default:
-			if at := m.ids.Guess(table.KeyOf(r.Ref)); at != none {
-				m.prefetchAround(at)
+			if at := m.ids.Guess(table.KeyOf(r.Ref)); at != none && r.Kind != wire.KindPaymentStarted {
+				m.prefetchEnd(r.Kind, m.booking(at))
 			}
 		}
 	}
@@ -57,14 +54,27 @@ func (m *Machine) prefetchBooking(at int32) {
 	table.Prefetch(&b.extended)
 }
 
-// prefetchAround asks for what ending a booking touches: its user, its id, its neighbours in the event's list.
+// prefetchEnd asks for what a booking's payment or end touches: its place on the agenda, and its user unless it is paid.
+func (m *Machine) prefetchEnd(k wire.Kind, b *booking) {
+	if b.place != none {
+		m.deadlines.Prefetch(b.deadline, b.place)
+	}
+	if k != wire.KindAuthorised {
+		m.owners.Prefetch(owner(b.event, b.user))
+	}
+}
+
+// prefetchAround asks for what a deadline will touch: the user of a booking that ends, the id and the neighbours in the
+// event's list of one that is forgotten.
 func (m *Machine) prefetchAround(at int32) {
 	b := m.booking(at)
-	m.owners.Prefetch(owner(b.event, b.user))
-	m.ids.Prefetch(table.KeyOf(b.id))
+	if b.status == lapsed || b.status == frozen {
+		m.owners.Prefetch(owner(b.event, b.user))
+	}
 	if b.status.counts() {
 		return
 	}
+	m.ids.Prefetch(table.KeyOf(b.id))
 	if b.prev != none {
 		table.Prefetch(&m.booking(b.prev).extended)
 	}
