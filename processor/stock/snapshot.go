@@ -2,12 +2,16 @@ package stock
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"fairgate/internal/wire"
 )
 
 // layout is the first byte of every snapshot.
 const layout = 1
+
+// usualBooking is about how long a booking is there, in bytes.
+const usualBooking = 90
 
 // noSweep stands for an event without an ending under way.
 const noSweep = ^uint32(0)
@@ -16,7 +20,7 @@ const noSweep = ^uint32(0)
 // then the passes. What can be derived (stock numbers, heaps, chains, indexes) is not in it, so two machines in the same
 // state give the same bytes however they got there.
 func (m *Machine) Snapshot(dst []byte) []byte {
-	w := writer{append(dst, layout)}
+	w := writer{append(slices.Grow(dst, m.bookings.Len()*usualBooking), layout)}
 	w.u32(uint32(len(m.events)))
 	for i := range m.events {
 		m.writeEvent(&w, &m.events[i])
