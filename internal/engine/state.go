@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"fairgate/internal/table"
 	"fairgate/internal/wire"
 )
 
@@ -110,6 +111,9 @@ func (m *commands) read(r *reader) error {
 	var day int64
 	var seq uint64
 	for i := range n {
+		if far := 2 * ahead * commandSize; len(*r) >= far+16 {
+			m.index.Prefetch(table.KeyOf(wire.ID((*r)[far : far+16])))
+		}
 		c := command{id: wire.ID(r.take(16)), ref: wire.ID(r.take(16)), until: int64(r.u64()), offset: int64(r.u64()), seq: r.u64()}
 		c.kind = wire.Kind(r.take(1)[0])
 		if d := c.until >> dayBits; i > 0 && (d < day || d == day && c.seq <= seq) {

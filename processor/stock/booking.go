@@ -96,15 +96,18 @@ func (m *Machine) find() (int32, *booking) {
 
 // add makes a booking and links it to its event and user. Counting its stock is the caller's.
 func (m *Machine) add(b booking, lines []line) int32 {
+	at := m.keep(b, lines)
+	m.enter(at)
+	return at
+}
+
+// keep puts a booking at the end of its event's list, where it is not found by its id or user yet.
+func (m *Machine) keep(b booking, lines []line) int32 {
 	m.keepLines(&b, lines)
 	b.waiter, b.refusals, b.refund, b.next, b.place = none, none, none, none, none
 	e := &m.events[b.event]
 	b.prev, b.older = e.last, none
 	at := m.bookings.Put(b)
-	if b.status.counts() {
-		m.own(at)
-	}
-	m.ids.Put(table.KeyOf(b.id), at)
 	if e.last == none {
 		e.first = at
 	} else {
@@ -112,6 +115,15 @@ func (m *Machine) add(b booking, lines []line) int32 {
 	}
 	e.last = at
 	return at
+}
+
+// enter lets a booking be found.
+func (m *Machine) enter(at int32) {
+	b := m.booking(at)
+	if b.status.counts() {
+		m.own(at)
+	}
+	m.ids.Put(table.KeyOf(b.id), at)
 }
 
 // own makes a booking the newest of its user's chain.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"fairgate/internal/sale"
+	"fairgate/internal/table"
 	"fairgate/internal/wire"
 )
 
@@ -56,6 +57,9 @@ func (m *Machine) readEvent(r *reader) {
 			m.sweeping++
 		}
 	}
+	if !r.bad {
+		m.enterAll(r, m.events[at].first)
+	}
 	for _, t := range m.events[at].types {
 		r.check(t.used() <= sale.MaxCapacity)
 	}
@@ -88,15 +92,11 @@ func (m *Machine) readBooking(r *reader, event int32) int32 {
 	}
 	e := &m.events[event]
 	lines := readLines(r, e)
-	_, known := m.bookingAt(b.id)
-	r.check(!known && b.id != (wire.ID{}) && b.sound() && (e.last == none || m.booking(e.last).order < b.order))
-	if i := m.newest(event, b.user); i != none && b.status.counts() {
-		r.check(!m.booking(i).status.live())
-	}
+	r.check(b.id != (wire.ID{}) && b.sound() && (e.last == none || m.booking(e.last).order < b.order))
 	if r.bad {
 		return none
 	}
-	at := m.add(b, lines)
+	at := m.keep(b, lines)
 	m.readRefusals(r, at)
 	if r.flag() {
 		m.readRefund(r, at)
@@ -108,8 +108,26 @@ func (m *Machine) readBooking(r *reader, event int32) int32 {
 		r.check(sale.CheckSubject(subject) == nil)
 		m.enqueue(at, subject, base)
 	}
-	m.count(at)
 	return at
+}
+
+// enterAll lets an event's bookings be found and counts them, once all have been read: their numbers follow each other,
+// so that the memory which looking them up needs can be asked for ahead.
+func (m *Machine) enterAll(r *reader, first int32) {
+	end := int32(m.bookings.Len())
+	for at := first; at != none && at < end && !r.bad; at++ {
+		if i := at + far; i < end {
+			b := m.booking(i)
+			m.ids.Prefetch(table.KeyOf(b.id))
+			m.owners.Prefetch(owner(b.event, b.user))
+		}
+		b := m.booking(at)
+		_, known := m.bookingAt(b.id)
+		r.check(!known)
+		m.enter(at)
+		r.check(b.older == none || !m.booking(b.older).status.live())
+		m.count(at)
+	}
 }
 
 func readLines(r *reader, e *event) (lines []line) {
