@@ -22,6 +22,16 @@ type Core struct {
 	chain     wire.Hash
 	commands  commands
 	tickAt    int64 // offset of the newest counted tick, -1 before the first
+	say       scratch
+	batch     batch
+}
+
+// scratch is the engine's own frequent record and outcomes, kept to spare the allocations.
+type scratch struct {
+	tick     wire.Tick
+	ticked   wire.Ticked
+	rejected wire.Rejected
+	repeated wire.Repeated
 }
 
 // NewCore returns the state before the first record of a partition, over a machine in its first state.
@@ -62,38 +72,45 @@ func (c *Core) Apply(offset int64, value []byte, out *wire.Outcomes) error {
 	if offset != c.next {
 		return fmt.Errorf("%w: offset %d, wanted %d", ErrOrder, offset, c.next)
 	}
-	out.Partition, out.Seq, out.Hash = c.partition, c.seq, c.hash
-	c.next++
 	c.chain = wire.NextChain(c.chain, offset, value)
 	r, err := wire.ParseRecord(value)
-	if err != nil {
+	c.applyParsed(&r, err == nil, out)
+	return nil
+}
+
+// applyParsed applies the next record, whose header was read and found sound or not. The chain is already over it.
+func (c *Core) applyParsed(r *wire.Record, sound bool, out *wire.Outcomes) {
+	offset := c.next
+	c.next++
+	out.Partition, out.Seq, out.Hash = c.partition, c.seq, c.hash
+	switch {
+	case !sound:
 		out.Begin(offset, c.clock.Now, wire.Record{})
-		out.Add(&wire.Rejected{Reason: wire.ReasonUndecodable})
-	} else if r.Kind == wire.KindTick {
-		c.applyTick(offset, r, out)
-	} else {
-		out.Begin(offset, c.clock.Now, r)
+		c.reject(wire.ReasonUndecodable, out)
+	case r.Kind == wire.KindTick:
+		c.applyTick(offset, *r, out)
+	default:
+		out.Begin(offset, c.clock.Now, *r)
 		c.apply(offset, r, out)
 	}
 	out.End()
 	c.seq, c.hash = out.Seq, out.Hash
-	return nil
 }
 
-func (c *Core) apply(offset int64, r wire.Record, out *wire.Outcomes) {
+func (c *Core) apply(offset int64, r *wire.Record, out *wire.Outcomes) {
 	switch {
 	case r.Kind == wire.KindEpoch:
-		c.applyEpoch(r, out)
+		c.applyEpoch(*r, out)
 	case r.Kind == wire.KindBehaviour:
 		var b wire.Behaviour
 		if err := r.DecodeInto(&b); err != nil {
-			out.Add(&wire.Rejected{Reason: wire.ReasonUndecodable})
+			c.reject(wire.ReasonUndecodable, out)
 			return
 		}
 		c.clock.Behaviour = b.Version
 		out.Add(&wire.Behaves{Version: b.Version})
 	case r.Kind < firstMachineKind:
-		out.Add(&wire.Rejected{Reason: wire.ReasonUnknownKind})
+		c.reject(wire.ReasonUnknownKind, out)
 	case r.Command == wire.ID{} || r.NotAfter == 0:
 		c.decide(offset, r, out)
 	default:
@@ -107,11 +124,16 @@ const firstMachineKind wire.Kind = 16
 // maxEpochStep is how far an epoch may lie above the one before it: leases that were won without a record in between.
 const maxEpochStep = 1 << 32
 
+func (c *Core) reject(reason wire.Reason, out *wire.Outcomes) {
+	c.say.rejected.Reason = reason
+	out.Add(&c.say.rejected)
+}
+
 // decide lets the machine answer. A machine that says nothing is broken; its silence must not stop the log.
-func (c *Core) decide(offset int64, r wire.Record, out *wire.Outcomes) {
-	c.machine.Apply(&c.clock, offset, r, out)
+func (c *Core) decide(offset int64, r *wire.Record, out *wire.Outcomes) {
+	c.machine.Apply(&c.clock, offset, *r, out)
 	if out.Added() == 0 {
-		out.Add(&wire.Rejected{Reason: wire.ReasonUnknownKind})
+		c.reject(wire.ReasonUnknownKind, out)
 	}
 }
 
@@ -119,16 +141,16 @@ func (c *Core) decide(offset int64, r wire.Record, out *wire.Outcomes) {
 func (c *Core) applyEpoch(r wire.Record, out *wire.Outcomes) {
 	var e wire.Epoch
 	if err := r.DecodeInto(&e); err != nil {
-		out.Add(&wire.Rejected{Reason: wire.ReasonUndecodable})
+		c.reject(wire.ReasonUndecodable, out)
 		return
 	}
 	// A number far ahead would leave none for those who come after.
 	if e.Epoch > c.clock.Epoch && e.Epoch-c.clock.Epoch > maxEpochStep {
-		out.Add(&wire.Rejected{Reason: wire.ReasonInvalid})
+		c.reject(wire.ReasonInvalid, out)
 		return
 	}
 	if !c.clock.StartEpoch(e.Epoch) {
-		out.Add(&wire.Rejected{Reason: wire.ReasonStaleEpoch})
+		c.reject(wire.ReasonStaleEpoch, out)
 		return
 	}
 	c.leader = e.Leader
@@ -137,16 +159,16 @@ func (c *Core) applyEpoch(r wire.Record, out *wire.Outcomes) {
 
 // applyTick moves log time. Its outcomes carry the time after it, so that what lapses does so at or after its deadline.
 func (c *Core) applyTick(offset int64, r wire.Record, out *wire.Outcomes) {
-	var t wire.Tick
-	if err := r.DecodeInto(&t); err != nil {
+	t := &c.say.tick
+	if err := r.DecodeInto(t); err != nil {
 		out.Begin(offset, c.clock.Now, r)
-		out.Add(&wire.Rejected{Reason: wire.ReasonUndecodable})
+		c.reject(wire.ReasonUndecodable, out)
 		return
 	}
 	outage, ok := c.clock.Tick(t.Epoch, t.Now, t.Bound)
 	out.Begin(offset, c.clock.Now, r)
 	if !ok {
-		out.Add(&wire.Rejected{Reason: wire.ReasonStaleEpoch})
+		c.reject(wire.ReasonStaleEpoch, out)
 		return
 	}
 	c.tickAt = offset
@@ -154,22 +176,24 @@ func (c *Core) applyTick(offset int64, r wire.Record, out *wire.Outcomes) {
 	if outage > 0 {
 		out.Add(&wire.Extended{Scope: 1, Cause: wire.CauseOutage, By: outage})
 	}
-	out.Add(&wire.Ticked{Epoch: t.Epoch, Now: t.Now, Bound: t.Bound, Outage: c.clock.Outage, Chain: c.chain})
+	c.say.ticked = wire.Ticked{Epoch: t.Epoch, Now: t.Now, Bound: t.Bound, Outage: c.clock.Outage, Chain: c.chain}
+	out.Add(&c.say.ticked)
 	c.machine.Tick(&c.clock, out)
 }
 
 // applyCommand decides a command that has an id and a not-after: at most once, and never after it.
-func (c *Core) applyCommand(offset int64, r wire.Record, out *wire.Outcomes) {
-	if first, ok := c.commands.find(r.Command); ok {
-		out.Add(&wire.Repeated{FirstKind: first.kind, FirstOffset: first.offset, FirstSeq: first.seq, FirstRef: first.ref})
+func (c *Core) applyCommand(offset int64, r *wire.Record, out *wire.Outcomes) {
+	if first := c.commands.find(r.Command); first != nil {
+		c.say.repeated = wire.Repeated{FirstKind: first.kind, FirstOffset: first.offset, FirstSeq: first.seq, FirstRef: first.ref}
+		out.Add(&c.say.repeated)
 		return
 	}
 	if r.NotAfter < c.clock.Now {
-		out.Add(&wire.Rejected{Reason: wire.ReasonExpired})
+		c.reject(wire.ReasonExpired, out)
 		return
 	}
 	if c.commands.full() {
-		out.Add(&wire.Rejected{Reason: wire.ReasonFull})
+		c.reject(wire.ReasonFull, out)
 		return
 	}
 	at := out.Len()
@@ -179,8 +203,8 @@ func (c *Core) applyCommand(offset int64, r wire.Record, out *wire.Outcomes) {
 	if r.Flags&wire.FlagKeyed != 0 {
 		until = addSaturating(until, wire.KeyedMemory)
 	}
-	c.commands.remember(r.Command, command{
-		until: until, offset: offset,
+	c.commands.remember(&command{
+		id: r.Command, until: until, offset: offset,
 		kind: wire.Kind(first[1]), seq: binary.LittleEndian.Uint64(first[16:]), ref: wire.ID(first[40:56]),
 	})
 }

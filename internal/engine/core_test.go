@@ -133,8 +133,8 @@ func TestCore_CommandAfterItsNotAfterHasNoEffect(t *testing.T) {
 		t.Fatalf("a keyed one: kind %d", list[0].Kind)
 	}
 	outcomesOf(c, tickAt(1, 1_001+wire.KeyedMemory))
-	if len(c.commands.heap) != 0 || len(c.commands.index) != 0 {
-		t.Fatalf("%d commands are remembered after a day", len(c.commands.heap))
+	if c.commands.len() != 0 || c.commands.days.Len() != 0 {
+		t.Fatalf("%d commands are remembered after a day", c.commands.len())
 	}
 }
 

@@ -11,8 +11,9 @@
 //
 // # Files
 //
-// core.go applies records (pure), commands.go remembers command ids (pure), backlog.go keeps outcomes until they were
-// read back (pure), replica.go decides what a replica does next (pure); runner.go and its neighbours do it.
+// core.go applies records (pure), batch.go many of them (pure), commands.go remembers command ids (pure), backlog.go keeps
+// outcomes until they were read back (pure), replica.go decides what a replica does next (pure); runner.go and its
+// neighbours do it.
 package engine
 
 import (

@@ -4,12 +4,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
+	"fairgate/internal/table"
 	"fairgate/internal/wire"
 )
 
 // coreLayout is the version of the bytes before the machine's own.
-const coreLayout = 1
+const coreLayout = 2
 
 const (
 	coreHeaderSize = 1 + 4 + 4 + 4*8 + 4 + 16 + 3*8 + 32 + 8 + 4
@@ -26,8 +28,8 @@ var (
 
 // Snapshot appends the whole state to dst: the same state always gives the same bytes. Layout, little-endian: layout u8,
 // machine code u32, partition i32, epoch u64, now, outage, bound i64, behaviour u32, leader [16], next offset i64, seq,
-// hash u64, chain [32], offset of the last tick i64, count of commands u32, the commands in the order of their
-// heap (id, ref, until i64, offset i64, seq u64, kind u8), then the machine's bytes.
+// hash u64, chain [32], offset of the last tick i64, count of commands u32, the commands by day and sequence number
+// (id, ref, until i64, offset i64, seq u64, kind u8), then the machine's bytes.
 func (c *Core) Snapshot(dst []byte) []byte {
 	le := binary.LittleEndian
 	dst = append(dst, coreLayout)
@@ -84,43 +86,44 @@ func (c *Core) Restore(src []byte) error {
 }
 
 func (m *commands) append(dst []byte) []byte {
-	le := binary.LittleEndian
-	dst = le.AppendUint32(dst, uint32(len(m.heap)))
-	for _, i := range m.heap {
-		s := &m.slots[i]
-		dst = append(dst, s.id[:]...)
-		dst = append(dst, s.ref[:]...)
-		dst = le.AppendUint64(dst, uint64(s.until))
-		dst = le.AppendUint64(dst, uint64(s.offset))
-		dst = le.AppendUint64(dst, s.seq)
-		dst = append(dst, byte(s.kind))
-	}
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(m.len()))
+	dst = slices.Grow(dst, m.len()*commandSize)
+	m.each(func(c *command) {
+		var b [commandSize]byte
+		copy(b[0:], c.id[:])
+		copy(b[16:], c.ref[:])
+		binary.LittleEndian.PutUint64(b[32:], uint64(c.until))
+		binary.LittleEndian.PutUint64(b[40:], uint64(c.offset))
+		binary.LittleEndian.PutUint64(b[48:], c.seq)
+		b[56] = byte(c.kind)
+		dst = append(dst, b[:]...)
+	})
 	return dst
 }
 
-// read fills an empty memory. The order of the heap is kept, so that the next snapshot has the same bytes wherever it is
-// taken.
+// read fills an empty memory. The order is the one of append, so that the next snapshot has the same bytes wherever it
+// is taken.
 func (m *commands) read(r *reader) error {
 	n := int(r.u32())
 	if n > m.most || len(*r) < n*commandSize {
 		return fmt.Errorf("%w: %d commands in %d bytes", ErrState, n, len(*r))
 	}
-	m.index = make(map[wire.ID]int32, n)
-	m.slots, m.heap, m.spare = make([]command, n), make([]int32, n), nil
-	for i := range m.slots {
-		s := &m.slots[i]
-		copy(s.id[:], r.take(16))
-		copy(s.ref[:], r.take(16))
-		s.until, s.offset, s.seq = int64(r.u64()), int64(r.u64()), r.u64()
-		s.kind = wire.Kind(r.take(1)[0])
-		m.heap[i] = int32(i)
-		m.index[s.id] = int32(i)
-		if i > 0 && !m.less((i-1)/2, i) {
+	var day int64
+	var seq uint64
+	for i := range n {
+		if far := 2 * ahead * commandSize; len(*r) >= far+16 {
+			m.index.Prefetch(table.KeyOf(wire.ID((*r)[far : far+16])))
+		}
+		c := command{id: wire.ID(r.take(16)), ref: wire.ID(r.take(16)), until: int64(r.u64()), offset: int64(r.u64()), seq: r.u64()}
+		c.kind = wire.Kind(r.take(1)[0])
+		if d := c.until >> dayBits; i > 0 && (d < day || d == day && c.seq <= seq) {
 			return fmt.Errorf("%w: commands out of order", ErrState)
 		}
-	}
-	if len(m.index) != n {
-		return fmt.Errorf("%w: a command twice", ErrState)
+		if m.find(c.id) != nil {
+			return fmt.Errorf("%w: a command twice", ErrState)
+		}
+		day, seq = c.until>>dayBits, c.seq
+		m.remember(&c)
 	}
 	return nil
 }

@@ -100,7 +100,11 @@ func UserKey(subject string) [16]byte {
 }
 
 // CheckSubject says whether a user id may be used: 1 to MaxSubject bytes of printable UTF-8 without spaces or controls.
-func CheckSubject(s string) error {
+func CheckSubject[T string | []byte](subject T) error {
+	if len(subject) > 0 && len(subject) <= MaxSubject && plain(subject) {
+		return nil
+	}
+	s := string(subject)
 	if s == "" || len(s) > MaxSubject || !utf8.ValidString(s) {
 		return fmt.Errorf("expected 1 to %d bytes of UTF-8", MaxSubject)
 	}
@@ -110,6 +114,15 @@ func CheckSubject(s string) error {
 		}
 	}
 	return nil
+}
+
+// plain says that a text is of ASCII's visible characters alone, as nearly every subject is.
+func plain[T string | []byte](s T) bool {
+	odd := byte(0)
+	for i := range len(s) {
+		odd |= (s[i] - '!') | ('~' - s[i])
+	}
+	return odd < 0x80
 }
 
 // ParseID reads an event or room id: a positive decimal int64.

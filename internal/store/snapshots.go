@@ -1,15 +1,16 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/klauspost/compress/zstd"
 
 	"fairgate/internal/wire"
@@ -154,29 +155,48 @@ func (db *DB) NewestSnapshot(ctx context.Context, name string) (age time.Duratio
 	return time.Duration(micros) * time.Microsecond, next, true, nil
 }
 
-// LoadSnapshot returns the bytes of a snapshot. ErrDamaged means that they are not those that were saved.
+// LoadSnapshot returns the bytes of a snapshot. ErrDamaged means that they are not those that were saved. Rows are
+// decompressed and hashed while further ones arrive.
 func (db *DB) LoadSnapshot(ctx context.Context, s Snapshot) ([]byte, error) {
 	rows, err := db.Write.Query(ctx, `SELECT data FROM snapshot_chunks WHERE snapshot_id = $1 ORDER BY number`, s.ID)
 	if err != nil {
 		return nil, fmt.Errorf("loading snapshot %d of %s: %w", s.ID, s.Name, err)
 	}
-	var packed bytes.Buffer
-	var chunk []byte
-	_, err = pgx.ForEachRow(rows, []any{&chunk}, func() error {
-		packed.Write(chunk)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("loading snapshot %d of %s: %w", s.ID, s.Name, err)
-	}
-	data, err := unpack(&packed, s.Size)
-	if err == nil && sha256.Sum256(data) != s.Digest {
-		err = fmt.Errorf("%w: its digest differs", ErrDamaged)
+	defer rows.Close()
+	packed := &chunks{rows: rows}
+	data, err := unpack(packed, s.Size, s.Digest)
+	if packed.err != nil {
+		err = packed.err
 	}
 	if err != nil {
 		return nil, fmt.Errorf("loading snapshot %d of %s: %w", s.ID, s.Name, err)
 	}
 	return data, nil
+}
+
+// chunks reads a snapshot's rows one after the other.
+type chunks struct {
+	rows pgx.Rows
+	rest pgtype.DriverBytes // belongs to the driver until the next row
+	err  error              // of the database
+}
+
+// Read is io.Reader's.
+func (c *chunks) Read(to []byte) (int, error) {
+	for len(c.rest) == 0 {
+		if !c.rows.Next() {
+			if c.err = c.rows.Err(); c.err != nil {
+				return 0, c.err
+			}
+			return 0, io.EOF
+		}
+		if c.err = c.rows.Scan(&c.rest); c.err != nil {
+			return 0, c.err
+		}
+	}
+	n := copy(to, c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
 }
 
 func pack(data []byte) ([]byte, error) {
@@ -192,22 +212,33 @@ func pack(data []byte) ([]byte, error) {
 }
 
 // unpack reads no more than size bytes, so that damaged ones cannot fill the memory.
-func unpack(packed io.Reader, size int64) ([]byte, error) {
+func unpack(packed io.Reader, size int64, digest wire.Hash) ([]byte, error) {
 	if size < 0 || size > MaxSnapshot {
 		return nil, fmt.Errorf("%w: %d bytes are no size", ErrDamaged, size)
 	}
-	r, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1))
+	r, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(2))
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	data := bytes.NewBuffer(make([]byte, 0, min(size, 64<<20)))
-	n, err := io.Copy(data, io.LimitReader(r, size+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
-	case n != size:
-		return nil, fmt.Errorf("%w: it has not the %d bytes that were saved", ErrDamaged, size)
+	data := make([]byte, 0, min(size, 256<<20))
+	sum := sha256.New()
+	for {
+		if len(data) == cap(data) {
+			data = slices.Grow(data, 1<<20)
+		}
+		n, err := r.Read(data[len(data):min(cap(data), len(data)+1<<20)])
+		_, _ = sum.Write(data[len(data) : len(data)+n])
+		data = data[:len(data)+n]
+		switch {
+		case int64(len(data)) > size || err == io.EOF && int64(len(data)) != size:
+			return nil, fmt.Errorf("%w: it has not the %d bytes that were saved", ErrDamaged, size)
+		case err == io.EOF && wire.Hash(sum.Sum(nil)) != digest:
+			return nil, fmt.Errorf("%w: its digest differs", ErrDamaged)
+		case err == io.EOF:
+			return data, nil
+		case err != nil:
+			return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 	}
-	return data.Bytes(), nil
 }

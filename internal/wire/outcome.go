@@ -99,6 +99,14 @@ func NextHash(before uint64, outcome []byte) uint64 {
 	return d.Sum64()
 }
 
+// seal puts the running hash into an outcome whose hash field is free: NextHash of one that need not stay as it is.
+func seal(before uint64, outcome []byte) (after uint64) {
+	binary.LittleEndian.PutUint64(outcome[24:], before)
+	after = xxhash.Sum64(outcome)
+	binary.LittleEndian.PutUint64(outcome[24:], after)
+	return after
+}
+
 // Outcomes collects the outcomes of records in order and numbers them. The zero value is empty; Begin opens a record,
 // Add appends an outcome, End closes the record.
 type Outcomes struct {
@@ -106,12 +114,15 @@ type Outcomes struct {
 	Seq       uint64 // of the last outcome added
 	Hash      uint64 // the running hash after it
 
-	buf    []byte
-	ends   []int
-	offset int64
-	at     int64
-	source Record
-	index  uint16
+	buf     []byte
+	ends    []int
+	offset  int64
+	at      int64
+	object  int64 // of the open record
+	ref     ID
+	command ID
+	index   uint16
+	coder   coder
 }
 
 // Reset forgets the collected bytes (their memory is reused) and keeps the numbering.
@@ -142,21 +153,21 @@ func (o *Outcomes) At(i int) []byte {
 
 // Begin opens the record at an offset, at a log time. The record's object, ref and command are the defaults of Add.
 func (o *Outcomes) Begin(offset, at int64, r Record) {
-	o.offset, o.at, o.source, o.index = offset, at, r, 0
+	o.offset, o.at, o.object, o.ref, o.command, o.index = offset, at, r.Object, r.Ref, r.Command, 0
 }
 
 // Added is how many outcomes the open record has so far.
 func (o *Outcomes) Added() int { return int(o.index) }
 
 // Add appends an outcome of the open record about that record's own object and ref.
-func (o *Outcomes) Add(body Body) { o.AddFor(o.source.Object, o.source.Ref, body) }
+func (o *Outcomes) Add(body Body) { o.AddFor(o.object, o.ref, body) }
 
 // AddFor appends an outcome of the open record about another object or ref: a tick that lapses a hold, a cancel that
 // makes an offer.
 func (o *Outcomes) AddFor(object int64, ref ID, body Body) {
 	start := len(o.buf)
 	o.Seq++
-	var h [OutcomeHeaderSize]byte
+	h := o.room(OutcomeHeaderSize)
 	h[0], h[1] = Version, byte(body.Kind())
 	binary.LittleEndian.PutUint16(h[2:], o.index)
 	binary.LittleEndian.PutUint32(h[4:], uint32(o.Partition))
@@ -164,12 +175,23 @@ func (o *Outcomes) AddFor(object int64, ref ID, body Body) {
 	binary.LittleEndian.PutUint64(h[16:], o.Seq)
 	binary.LittleEndian.PutUint64(h[32:], uint64(object))
 	copy(h[40:], ref[:])
-	copy(h[56:], o.source.Command[:])
+	copy(h[56:], o.command[:])
 	binary.LittleEndian.PutUint64(h[72:], uint64(o.at))
-	o.buf = appendBody(append(o.buf, h[:]...), body)
-	binary.LittleEndian.PutUint32(o.buf[start+88:], uint32(len(o.buf)-start-OutcomeHeaderSize))
+	binary.LittleEndian.PutUint64(h[80:], 0)
+	o.buf = o.coder.append(o.buf, body)
+	binary.LittleEndian.PutUint64(o.buf[start+88:], uint64(len(o.buf)-start-OutcomeHeaderSize))
 	o.index++
 	o.ends = append(o.ends, len(o.buf))
+}
+
+// room makes the buffer longer by n bytes, whatever they are.
+func (o *Outcomes) room(n int) []byte {
+	start := len(o.buf)
+	if cap(o.buf)-start < n {
+		o.buf = slices.Grow(o.buf, n)
+	}
+	o.buf = o.buf[:start+n]
+	return o.buf[start:]
 }
 
 // End closes the open record: it marks its last outcome and fills in the running hashes. Every record has at least one
@@ -184,8 +206,7 @@ func (o *Outcomes) End() {
 		if i == len(o.ends)-1 {
 			b[92] |= 1
 		}
-		o.Hash = NextHash(o.Hash, b)
-		binary.LittleEndian.PutUint64(b[24:], o.Hash)
+		o.Hash = seal(o.Hash, b)
 	}
 }
 

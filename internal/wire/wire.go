@@ -171,14 +171,26 @@ func list[T any](c *coder, v *[]T, most int, each func(c *coder, t *T)) {
 	}
 }
 
-func appendBody(dst []byte, b Body) []byte {
-	c := coder{buf: dst}
-	b.fields(&c)
-	return c.buf
+// append encodes a body behind dst. The coder belongs to the caller, who may keep it: a body's method could hold on to
+// it, so one made here would be allocated each time.
+func (c *coder) append(dst []byte, b Body) []byte {
+	if done, ok := appendHot(dst, b); ok {
+		return done
+	}
+	*c = coder{buf: dst}
+	b.fields(c)
+	dst = c.buf
+	c.buf = nil
+	return dst
 }
+
+func appendBody(dst []byte, b Body) []byte { return new(coder).append(dst, b) }
 
 // decodeBody fills b from exactly the bytes given.
 func decodeBody(b Body, from []byte) error {
+	if decodeHot(b, from) {
+		return nil
+	}
 	c := coder{buf: from, decode: true}
 	b.fields(&c)
 	if c.err == nil && len(c.buf) != 0 {

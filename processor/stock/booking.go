@@ -2,6 +2,7 @@ package stock
 
 import (
 	"fairgate/internal/sale"
+	"fairgate/internal/table"
 	"fairgate/internal/wire"
 )
 
@@ -36,33 +37,31 @@ func (s status) counts() bool { return s >= waitlisted && s <= frozen }
 // timed bookings have a deadline.
 func (s status) timed() bool { return s.reserves() || s == lapsed || s == frozen }
 
-// booking is one booking, in as few bytes as its story needs. Indexes are none where there is nothing.
+// booking is one booking, in as few bytes as its story needs. Indexes are none where there is nothing. What most
+// commands look at fills the first of its two cache lines.
 type booking struct {
 	id       wire.ID
 	user     wire.ID
-	attempt  wire.ID // that confirmed it; zero before
-	deadline int64   // elapsed, µs, by status
-	order    int64   // offset of the record that made it
-	extended int64   // by payment causes so far, µs
+	deadline int64 // elapsed, µs, by status
+	order    int64 // offset of the record that made it
 	event    int32
-	older    int32 // the user's booking for the event before this one
-	prev     int32 // in the event's list, which is in log order
-	next     int32
-	lines    int32
-	waiter   int32
-	refusals int32 // the newest
-	refund   int32
-	count    uint8 // of lines
-	refused  uint8 // attempts remembered
+	older    int32   // the user's booking for the event before this one
+	line     [1]line // if it has one
+	count    uint8   // of lines
 	status   status
 	reason   wire.Reason // of the end
 	waited   bool        // its first outcome was Waitlisted
-}
 
-// owner is a user within an event.
-type owner struct {
-	event int32
-	user  wire.ID
+	attempt  wire.ID // that confirmed it; zero before
+	extended int64   // by payment causes so far, µs
+	prev     int32   // in the event's list, which is in log order
+	next     int32
+	place    int32 // on the agenda's day: of deadlines while it is timed, of the ended ones afterwards
+	lines    int32 // if it has several
+	waiter   int32
+	refusals int32 // the newest
+	refund   int32
+	refused  uint8 // attempts remembered
 }
 
 // refusal is a payment attempt that was refused for good.
@@ -80,18 +79,16 @@ type refund struct {
 
 func (f *refund) has(ticket uint16) bool { return f.tickets[ticket/64]>>(ticket%64)&1 == 1 }
 
-func (m *Machine) booking(at int32) *booking { return m.bookings.at(at) }
-
-func (m *Machine) linesOf(b *booking) []line { return m.lines.items[b.lines : b.lines+int32(b.count)] }
+func (m *Machine) booking(at int32) *booking { return m.bookings.At(at) }
 
 // find returns the booking that the record names, none if it is unknown or of another event.
 func (m *Machine) find() (int32, *booking) {
-	at, ok := m.bookingAt[m.rec.Ref]
+	at, ok := m.bookingAt(m.rec.Ref)
 	if !ok {
 		return none, nil
 	}
 	b := m.booking(at)
-	if m.events[b.event].id != m.rec.Object {
+	if b.event != m.event {
 		return none, nil
 	}
 	return at, b
@@ -99,18 +96,18 @@ func (m *Machine) find() (int32, *booking) {
 
 // add makes a booking and links it to its event and user. Counting its stock is the caller's.
 func (m *Machine) add(b booking, lines []line) int32 {
-	b.lines, b.count = m.lines.put(lines), uint8(len(lines))
-	b.waiter, b.refusals, b.refund, b.next = none, none, none, none
+	at := m.keep(b, lines)
+	m.enter(at)
+	return at
+}
+
+// keep puts a booking at the end of its event's list, where it is not found by its id or user yet.
+func (m *Machine) keep(b booking, lines []line) int32 {
+	m.keepLines(&b, lines)
+	b.waiter, b.refusals, b.refund, b.next, b.place = none, none, none, none, none
 	e := &m.events[b.event]
 	b.prev, b.older = e.last, none
-	if older, ok := m.owners[owner{b.event, b.user}]; ok && b.status.counts() {
-		b.older = older
-	}
-	at := m.bookings.put(b)
-	if b.status.counts() {
-		m.owners[owner{b.event, b.user}] = at
-	}
-	m.bookingAt[b.id] = at
+	at := m.bookings.Put(b)
 	if e.last == none {
 		e.first = at
 	} else {
@@ -120,16 +117,36 @@ func (m *Machine) add(b booking, lines []line) int32 {
 	return at
 }
 
+// enter lets a booking be found.
+func (m *Machine) enter(at int32) {
+	b := m.booking(at)
+	if b.status.counts() {
+		m.own(at)
+	}
+	m.ids.Put(table.KeyOf(b.id), at)
+}
+
+// own makes a booking the newest of its user's chain.
+func (m *Machine) own(at int32) {
+	b := m.booking(at)
+	b.older = m.newest(b.event, b.user)
+	if b.older == none {
+		m.owners.Put(owner(b.event, b.user), at)
+		return
+	}
+	m.owners.Move(owner(b.event, b.user), b.older, at)
+}
+
 // disown takes a booking out of its user's chain. The chain is newest first and what ends is mostly the newest.
 func (m *Machine) disown(at int32) {
 	b := m.booking(at)
-	key := owner{b.event, b.user}
-	head := m.owners[key]
+	key := owner(b.event, b.user)
+	head := m.newest(b.event, b.user)
 	if head == at {
 		if b.older == none {
-			delete(m.owners, key)
+			m.owners.Remove(key, at)
 		} else {
-			m.owners[key] = b.older
+			m.owners.Move(key, at, b.older)
 		}
 		return
 	}
@@ -141,18 +158,17 @@ func (m *Machine) disown(at int32) {
 	}
 }
 
-// setDeadline moves the booking in the heap.
+// setDeadline moves the booking on the agenda.
 func (m *Machine) setDeadline(at int32, elapsed int64) {
-	b := m.booking(at)
-	b.deadline = elapsed
-	m.deadlines.remove(at)
-	m.deadlines.add(moment{elapsed, b.order, at})
+	m.strike(&m.deadlines, at)
+	m.booking(at).deadline = elapsed
+	m.note(&m.deadlines, at)
 }
 
 // finish gives a booking its last status. One that was never paid is forgotten after a while; a paid one stays.
 func (m *Machine) finish(at int32, s status, reason wire.Reason) {
 	b := m.booking(at)
-	m.deadlines.remove(at)
+	m.strike(&m.deadlines, at)
 	if b.waiter != none {
 		m.unwait(at)
 	}
@@ -160,14 +176,14 @@ func (m *Machine) finish(at int32, s status, reason wire.Reason) {
 	b.status, b.reason, b.deadline = s, reason, 0
 	if b.attempt == (wire.ID{}) {
 		b.deadline = m.clock.Elapsed() + Remember
-		m.ended.add(moment{b.deadline, b.order, at})
+		m.note(&m.ended, at)
 	}
 }
 
 // forget drops bookings whose end is long enough ago.
 func (m *Machine) forget() {
 	for range m.limits.Batch {
-		at, ok := m.ended.due(m.clock.Elapsed())
+		at, ok := m.due(&m.ended, m.clock.Elapsed())
 		if !ok {
 			return
 		}
@@ -192,13 +208,15 @@ func (m *Machine) drop(at int32) {
 		m.booking(b.next).prev = b.prev
 	}
 	for i := b.refusals; i != none; {
-		older := m.refusals.at(i).older
-		m.refusals.drop(i)
+		older := m.refusals.At(i).older
+		m.refusals.Drop(i)
 		i = older
 	}
-	m.lines.drop(b.lines, b.count)
-	delete(m.bookingAt, b.id)
-	m.bookings.drop(at)
+	if b.lines != none {
+		m.lines.Drop(b.lines)
+	}
+	m.ids.Remove(table.KeyOf(b.id), at)
+	m.bookings.Drop(at)
 }
 
 // expire does what a booking's deadline means for its status.
@@ -215,7 +233,8 @@ func (m *Machine) expire(at int32) {
 	case lapsed:
 		user := b.user
 		m.finish(at, closed, wire.ReasonLapsed)
-		m.out.AddFor(e.id, b.id, &wire.Closed{UserKey: user})
+		m.closed.UserKey = user
+		m.out.AddFor(e.id, b.id, &m.closed)
 	case frozen:
 		m.end(at, revoked, wire.ReasonCaptureFailed, true)
 	}

@@ -79,12 +79,12 @@ func (e *event) limited() bool {
 	return false
 }
 
-// event returns the one that the record names, or nil.
-func (m *Machine) event() *event {
-	if at, ok := m.eventAt[m.rec.Object]; ok {
-		return &m.events[at]
+// named returns the event that the record names, or nil.
+func (m *Machine) named() *event {
+	if m.event == none {
+		return nil
 	}
-	return nil
+	return &m.events[m.event]
 }
 
 // operate decides what organisers and operators order.
@@ -93,7 +93,7 @@ func (m *Machine) operate(body wire.Body) {
 		m.defineEvent(d)
 		return
 	}
-	e := m.event()
+	e := m.named()
 	switch {
 	case e == nil:
 		m.refuse(wire.ReasonUnknownObject)
@@ -137,7 +137,7 @@ func (m *Machine) defineEvent(d *wire.DefineEvent) {
 		m.reject(wire.ReasonInvalid)
 		return
 	}
-	if e := m.event(); e != nil {
+	if e := m.named(); e != nil {
 		switch {
 		case m.rec.After != 0 && m.rec.After != e.changed:
 			m.refuse(wire.ReasonMoved)
@@ -152,7 +152,8 @@ func (m *Machine) defineEvent(d *wire.DefineEvent) {
 		m.refuse(wire.ReasonFull)
 		return
 	}
-	m.eventAt[m.rec.Object] = int32(len(m.events))
+	m.event = int32(len(m.events))
+	m.eventAt[m.rec.Object] = m.event
 	m.events = append(m.events, newEvent(m.rec.Object, def))
 	m.changed(&m.events[len(m.events)-1], &wire.EventDefined{Event: def})
 }
@@ -268,7 +269,7 @@ func (m *Machine) cancelEvent(e *event) {
 	if e.sweep != none {
 		m.sweeping++
 		budget := m.limits.Batch
-		m.sweep(m.eventAt[e.id], &budget)
+		m.sweep(m.event, &budget)
 	}
 }
 

@@ -35,8 +35,10 @@ func busy(t testing.TB) *house {
 func TestSnapshot_HoldsEveryState(t *testing.T) {
 	h := busy(t)
 	seen := map[status]bool{}
-	for _, b := range h.m.bookings.items {
-		seen[b.status] = true
+	for i := range h.m.events {
+		for at := h.m.events[i].first; at != none; at = h.m.booking(at).next {
+			seen[h.m.booking(at).status] = true
+		}
 	}
 	for s := waitlisted; s <= lastStatus; s++ {
 		if !seen[s] && s != offered && s != closed {
@@ -104,43 +106,4 @@ func FuzzApply(f *testing.F) {
 		h.restored()
 		h.tick(h.clock.Now + 2*second)
 	})
-}
-
-// BenchmarkStockApply holds one ticket and pays for it, again and again, with a tick every 1,000 records.
-func BenchmarkStockApply(b *testing.B) {
-	h := newHouse(b, Limits{Bookings: 1 << 30})
-	h.light = true
-	h.define(wire.DefineEvent{}, sale.MaxCapacity, 0)
-	holds, pays := make([]wire.Record, 10_000), make([]wire.Record, 10_000)
-	for n := range holds {
-		raw := wire.AppendRecord(nil, wire.Record{Object: show, Ref: id(n + 1)}, hold(n+1, of(1, 1)))
-		holds[n], _ = wire.ParseRecord(raw)
-		a := &wire.Authorised{Attempt: id(n + 1), Amount: 1320, Currency: eur, Intent: []byte("pi_000000000000")}
-		pays[n], _ = wire.ParseRecord(wire.AppendRecord(nil, wire.Record{Object: show, Ref: id(n + 1)}, a))
-	}
-	fresh := h.m.Snapshot(nil)
-	b.ReportAllocs()
-	b.ResetTimer()
-	for n := range b.N {
-		i := n / 2 % len(holds)
-		if n > 0 && n%(2*len(holds)) == 0 {
-			b.StopTimer()
-			h.m = New(h.m.limits)
-			if err := h.m.Restore(fresh); err != nil {
-				b.Fatal(err)
-			}
-			b.StartTimer()
-		}
-		r := holds[i]
-		if n%2 == 1 {
-			r = pays[i]
-		}
-		if n%1000 == 0 {
-			h.out.Reset()
-		}
-		h.out.Begin(int64(n), h.clock.Now, r)
-		h.m.Apply(&h.clock, int64(n)+100, r, &h.out)
-		h.out.End()
-	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "bench:stock.apply:records/s")
 }

@@ -38,8 +38,7 @@ func (w *want) total() (n uint32) {
 }
 
 func soundHold(r *wire.Record, h *wire.Hold) bool {
-	subject := string(h.Subject)
-	if r.Ref == (wire.ID{}) || h.PassExpires < 0 || sale.CheckSubject(subject) != nil || sale.UserKey(subject) != h.UserKey {
+	if r.Ref == (wire.ID{}) || h.PassExpires < 0 || sale.CheckSubject(h.Subject) != nil {
 		return false
 	}
 	for _, l := range h.Lines {
@@ -52,8 +51,8 @@ func soundHold(r *wire.Record, h *wire.Hold) bool {
 
 // hold decides a Hold, in the order that DESIGN.md lists.
 func (m *Machine) hold(h *wire.Hold) {
-	e := m.event()
-	known, exists := m.bookingAt[m.rec.Ref]
+	e := m.named()
+	known, exists := m.bookingAt(m.rec.Ref)
 	switch {
 	case !soundHold(&m.rec, h):
 		m.reject(wire.ReasonInvalid)
@@ -71,7 +70,7 @@ func (m *Machine) hold(h *wire.Hold) {
 // holdAgain answers a Hold whose booking is there.
 func (m *Machine) holdAgain(b *booking, h *wire.Hold) {
 	switch {
-	case b.user != h.UserKey || m.events[b.event].id != m.rec.Object:
+	case b.user != h.UserKey || b.event != m.event:
 		m.refuse(wire.ReasonExists)
 	case b.waited:
 		m.repeat(wire.KindWaitlisted, b.id)
@@ -81,15 +80,10 @@ func (m *Machine) holdAgain(b *booking, h *wire.Hold) {
 }
 
 func (m *Machine) holdNew(e *event, h *wire.Hold) {
-	at := m.eventAt[e.id]
+	at := m.event
 	// A live booking is always the newest of its user's, since none is taken while it lives.
-	if i, ok := m.owners[owner{at, h.UserKey}]; ok && m.booking(i).status.live() {
-		b := m.booking(i)
-		answer := wire.AlreadyHeld{Booking: b.id, UserKey: b.user}
-		if b.status.reserves() {
-			answer.Expires = m.wall(b)
-		}
-		m.out.Add(&answer)
+	if i := m.newest(at, h.UserKey); i != none && m.booking(i).status.live() {
+		m.answerHeld(m.booking(i))
 		return
 	}
 	var buf [sale.MaxLines]line
@@ -105,7 +99,7 @@ func (m *Machine) holdNew(e *event, h *wire.Hold) {
 	}
 	b := booking{id: m.rec.Ref, user: h.UserKey, order: m.offset, event: at}
 	switch {
-	case m.bookings.len() >= m.limits.Bookings:
+	case m.bookings.Len() >= m.limits.Bookings:
 		m.refuse(wire.ReasonFull)
 	case e.fits(&w):
 		m.grant(e, b, h, lines, &w)
@@ -116,6 +110,15 @@ func (m *Machine) holdNew(e *event, h *wire.Hold) {
 	default:
 		m.wait(e, b, h, lines, &w)
 	}
+}
+
+// answerHeld tells a user of the live booking.
+func (m *Machine) answerHeld(b *booking) {
+	m.already = wire.AlreadyHeld{Booking: b.id, UserKey: b.user}
+	if b.status.reserves() {
+		m.already.Expires = m.wall(b)
+	}
+	m.out.Add(&m.already)
 }
 
 // resolve turns lines of the record into lines of a booking at today's prices; no lines are one of the default type.
@@ -171,11 +174,7 @@ func (m *Machine) withinLimits(e *event, at int32, user wire.ID, w *want) bool {
 	}
 	var all uint32
 	var each [MaxTypes]uint32
-	i, ok := m.owners[owner{at, user}]
-	if !ok {
-		i = none
-	}
-	for ; i != none; i = m.booking(i).older {
+	for i := m.newest(at, user); i != none; i = m.booking(i).older {
 		if b := m.booking(i); b.status.reserves() || b.status.sells() {
 			m.eachLive(b, func(kind uint8, n uint32) { all += n; each[kind] += n })
 		}
@@ -199,7 +198,7 @@ func (m *Machine) eachLive(b *booking, f func(kind uint8, n uint32)) {
 		n := uint32(l.quantity)
 		if b.refund != none {
 			for i := range uint16(l.quantity) {
-				if m.refunds.at(b.refund).has(ticket + i) {
+				if m.refunds.At(b.refund).has(ticket + i) {
 					n--
 				}
 			}

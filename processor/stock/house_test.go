@@ -196,7 +196,7 @@ func of(kind uint32, quantity uint16) wire.Line { return wire.Line{Type: kind, Q
 // pay is an authorisation of a booking's whole total.
 func (h *house) pay(attempt int, ref int) *wire.Authorised {
 	h.t.Helper()
-	at, ok := h.m.bookingAt[id(ref)]
+	at, ok := h.m.bookingAt(id(ref))
 	if !ok {
 		h.t.Fatalf("no booking %d", ref)
 	}

@@ -258,7 +258,7 @@ func command(t *rapid.T, h *house) (wire.Record, wire.Body) {
 		return about(ref), &wire.Cancel{UserKey: key(user)}
 	case 6, 7, 8:
 		a := &wire.Authorised{Attempt: attempt, Amount: 1320, Currency: eur, Intent: []byte("pi")}
-		if at, ok := h.m.bookingAt[id(ref)]; ok && rapid.IntRange(0, 9).Draw(t, "wrong") > 0 {
+		if at, ok := h.m.bookingAt(id(ref)); ok && rapid.IntRange(0, 9).Draw(t, "wrong") > 0 {
 			a.Amount = h.m.total(h.m.booking(at))
 		}
 		return about(ref), a

@@ -272,7 +272,7 @@ func TestTickets_SharesAlwaysSumToTheTotal(t *testing.T) {
 		for _, price := range []int64{0, 1, 99, 333, 12_345} {
 			m := New(Limits{})
 			m.events = []event{{prices: []wire.Price{{Ticket: price, Fee: 7, TaxRate: 77_777}}}}
-			b := &booking{lines: m.lines.put([]line{{quantity: quantity}}), count: 1}
+			b := &booking{line: [1]line{{quantity: quantity}}, count: 1}
 			var sum int64
 			for n := range uint16(quantity) {
 				_, share := m.ticket(b, n)

@@ -16,7 +16,8 @@ func (m *Machine) paymentStarted(p *wire.PaymentStarted) {
 	case p.UserKey != (wire.ID{}) && p.UserKey != b.user:
 		m.refuse(wire.ReasonNotYours)
 	case b.status.reserves() || b.status == frozen:
-		m.out.Add(&wire.PaymentBegun{Attempt: p.Attempt, Expires: m.wall(b)})
+		m.begun = wire.PaymentBegun{Attempt: p.Attempt, Expires: m.wall(b)}
+		m.out.Add(&m.begun)
 	default:
 		m.refuse(notPayable(b))
 	}
@@ -97,7 +98,7 @@ func (m *Machine) mayGrantLate(e *event, b *booking) wire.Reason {
 
 // hasNewer says whether the user holds or bought something for the event after this booking.
 func (m *Machine) hasNewer(b *booking) bool {
-	for i := m.owners[owner{b.event, b.user}]; m.booking(i) != b; i = m.booking(i).older {
+	for i := m.newest(b.event, b.user); m.booking(i) != b; i = m.booking(i).older {
 		if s := m.booking(i).status; s.reserves() || s.sells() {
 			return true
 		}
@@ -118,7 +119,7 @@ func (m *Machine) confirm(at int32, a *wire.Authorised) {
 		}
 	}
 	late := b.status == lapsed
-	m.deadlines.remove(at)
+	m.strike(&m.deadlines, at)
 	b.status, b.deadline, b.attempt = confirmed, 0, a.Attempt
 	m.confirmed = wire.Confirmed{
 		UserKey: b.user, Attempt: a.Attempt, Amount: a.Amount, Late: late, Intent: a.Intent, Stock: m.stockOf(b),
@@ -127,14 +128,15 @@ func (m *Machine) confirm(at int32, a *wire.Authorised) {
 }
 
 func (m *Machine) refuseMoney(a *wire.Authorised, reason wire.Reason) {
-	m.out.Add(&wire.AuthorisationRefused{
+	m.void = wire.AuthorisationRefused{
 		Reason: reason, Attempt: a.Attempt, Amount: a.Amount, Currency: a.Currency, Intent: a.Intent,
-	})
+	}
+	m.out.Add(&m.void)
 }
 
 func (m *Machine) refusedBefore(b *booking, attempt wire.ID) wire.Reason {
-	for i := b.refusals; i != none; i = m.refusals.at(i).older {
-		if r := m.refusals.at(i); r.attempt == attempt {
+	for i := b.refusals; i != none; i = m.refusals.At(i).older {
+		if r := m.refusals.At(i); r.attempt == attempt {
 			return r.reason
 		}
 	}
@@ -142,7 +144,7 @@ func (m *Machine) refusedBefore(b *booking, attempt wire.ID) wire.Reason {
 }
 
 func (m *Machine) rememberRefusal(b *booking, attempt wire.ID, reason wire.Reason) {
-	b.refusals = m.refusals.put(refusal{attempt: attempt, older: b.refusals, reason: reason})
+	b.refusals = m.refusals.Put(refusal{attempt: attempt, older: b.refusals, reason: reason})
 	b.refused++
 }
 
@@ -230,7 +232,7 @@ func (m *Machine) push(at int32, c wire.Cause, by sale.Micros) {
 // extendAll moves all of an event's deadlines by the same length, then says for each booking that its own limit holds
 // back where its deadline really is.
 func (m *Machine) extendAll(x *wire.Extend, by sale.Micros) {
-	e := m.event()
+	e := m.named()
 	if e == nil {
 		m.refuse(wire.ReasonUnknownObject)
 		return

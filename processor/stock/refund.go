@@ -27,7 +27,7 @@ func (m *Machine) refundKnown(b *booking, id wire.ID) bool {
 	if b.refund == none {
 		return false
 	}
-	for _, known := range m.refunds.at(b.refund).ids {
+	for _, known := range m.refunds.At(b.refund).ids {
 		if known == id {
 			return true
 		}
@@ -44,7 +44,7 @@ func (m *Machine) mayRefund(b *booking, tickets []uint16) wire.Reason {
 			return wire.ReasonInvalid
 		}
 		named.tickets[t/64] |= 1 << (t % 64)
-		if b.refund != none && m.refunds.at(b.refund).has(t) {
+		if b.refund != none && m.refunds.At(b.refund).has(t) {
 			return wire.ReasonWrongState
 		}
 	}
@@ -61,9 +61,9 @@ func (m *Machine) tickets(b *booking) (n uint16) {
 func (m *Machine) refundTickets(at int32, r *wire.Refunded) {
 	b := m.booking(at)
 	if b.refund == none {
-		b.refund = m.refunds.put(refund{})
+		b.refund = m.refunds.Put(refund{})
 	}
-	e, f := &m.events[b.event], m.refunds.at(b.refund)
+	e, f := &m.events[b.event], m.refunds.At(b.refund)
 	f.ids = append(f.ids, r.Refund)
 	var amount int64
 	for _, t := range r.Tickets {

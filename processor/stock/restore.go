@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"fairgate/internal/sale"
+	"fairgate/internal/table"
 	"fairgate/internal/wire"
 )
 
@@ -56,6 +57,9 @@ func (m *Machine) readEvent(r *reader) {
 			m.sweeping++
 		}
 	}
+	if !r.bad {
+		m.enterAll(r, m.events[at].first)
+	}
 	for _, t := range m.events[at].types {
 		r.check(t.used() <= sale.MaxCapacity)
 	}
@@ -88,15 +92,11 @@ func (m *Machine) readBooking(r *reader, event int32) int32 {
 	}
 	e := &m.events[event]
 	lines := readLines(r, e)
-	_, known := m.bookingAt[b.id]
-	r.check(!known && b.id != (wire.ID{}) && b.sound() && (e.last == none || m.booking(e.last).order < b.order))
-	if i, ok := m.owners[owner{event, b.user}]; ok && b.status.counts() {
-		r.check(!m.booking(i).status.live())
-	}
+	r.check(b.id != (wire.ID{}) && b.sound() && (e.last == none || m.booking(e.last).order < b.order))
 	if r.bad {
 		return none
 	}
-	at := m.add(b, lines)
+	at := m.keep(b, lines)
 	m.readRefusals(r, at)
 	if r.flag() {
 		m.readRefund(r, at)
@@ -105,11 +105,29 @@ func (m *Machine) readBooking(r *reader, event int32) int32 {
 	if b.status == waitlisted {
 		base := r.id()
 		subject := r.take(int(r.u8()))
-		r.check(sale.CheckSubject(string(subject)) == nil)
+		r.check(sale.CheckSubject(subject) == nil)
 		m.enqueue(at, subject, base)
 	}
-	m.count(at)
 	return at
+}
+
+// enterAll lets an event's bookings be found and counts them, once all have been read: their numbers follow each other,
+// so that the memory which looking them up needs can be asked for ahead.
+func (m *Machine) enterAll(r *reader, first int32) {
+	end := int32(m.bookings.Len())
+	for at := first; at != none && at < end && !r.bad; at++ {
+		if i := at + far; i < end {
+			b := m.booking(i)
+			m.ids.Prefetch(table.KeyOf(b.id))
+			m.owners.Prefetch(owner(b.event, b.user))
+		}
+		b := m.booking(at)
+		_, known := m.bookingAt(b.id)
+		r.check(!known)
+		m.enter(at)
+		r.check(b.older == none || !m.booking(b.older).status.live())
+		m.count(at)
+	}
 }
 
 func readLines(r *reader, e *event) (lines []line) {
@@ -148,7 +166,7 @@ func (m *Machine) readRefusals(r *reader, at int32) {
 	for ; n > 0 && !r.bad; n-- {
 		v := refusal{attempt: r.id(), reason: wire.Reason(r.u8()), older: newest}
 		r.check(v.reason != wire.ReasonNone)
-		newest = m.refusals.put(v)
+		newest = m.refusals.Put(v)
 		b.refused++
 	}
 	b.refusals = newest
@@ -174,7 +192,7 @@ func (m *Machine) readRefund(r *reader, at int32) {
 	for ; n > 0 && !r.bad; n-- {
 		f.ids = append(f.ids, r.id())
 	}
-	b.refund = m.refunds.put(f)
+	b.refund = m.refunds.Put(f)
 }
 
 // count puts a restored booking into the stock numbers and heaps.
@@ -191,9 +209,9 @@ func (m *Machine) count(at int32) {
 	}
 	switch {
 	case b.status.timed():
-		m.deadlines.add(moment{b.deadline, b.order, at})
+		m.note(&m.deadlines, at)
 	case !b.status.counts() && b.attempt == (wire.ID{}):
-		m.ended.add(moment{b.deadline, b.order, at})
+		m.note(&m.ended, at)
 	}
 }
 

@@ -76,11 +76,11 @@ func TestHold_UserLimitsCountHeldAndSold(t *testing.T) {
 	is[*wire.Held](h, h.do(about(2), hold(1, of(2, 2))))
 }
 
-func TestHold_SubjectMustHashToItsKey(t *testing.T) {
+func TestHold_InvalidRequestsAreRejected(t *testing.T) {
 	h := newHouse(t, Limits{})
 	h.define(wire.DefineEvent{}, 10, 10)
 	bad := hold(1)
-	bad.UserKey = key(2)
+	bad.Subject = []byte("two words")
 	wantRejected(h, h.do(about(1), bad), wire.ReasonInvalid)
 	wantRejected(h, h.do(on(show), hold(1)), wire.ReasonInvalid)
 	for _, l := range []wire.Line{of(1, 0), of(1, 101), {Type: 1, Quantity: 1, Seat: 4}} {
@@ -148,8 +148,8 @@ func TestLapse_OnceInDeadlineOrderThenLogOrder(t *testing.T) {
 	wantAll(h, h.tick(h.clock.Now+second), "Lapsed 1")
 	wantAll(h, h.wait(599*second), "Closed 2, Closed 3")
 	wantAll(h, h.wait(second), "Closed 1")
-	if s := h.wait(3600 * second); len(s) != 0 || h.m.bookings.len() != 0 {
-		t.Errorf("said %+v; %d bookings are remembered for ever", s, h.m.bookings.len())
+	if s := h.wait(3600 * second); len(s) != 0 || h.m.bookings.Len() != 0 {
+		t.Errorf("said %+v; %d bookings are remembered for ever", s, h.m.bookings.Len())
 	}
 }
 

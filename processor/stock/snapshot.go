@@ -2,12 +2,16 @@ package stock
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"fairgate/internal/wire"
 )
 
 // layout is the first byte of every snapshot.
 const layout = 1
+
+// usualBooking is about how long a booking is there, in bytes.
+const usualBooking = 90
 
 // noSweep stands for an event without an ending under way.
 const noSweep = ^uint32(0)
@@ -16,7 +20,7 @@ const noSweep = ^uint32(0)
 // then the passes. What can be derived (stock numbers, heaps, chains, indexes) is not in it, so two machines in the same
 // state give the same bytes however they got there.
 func (m *Machine) Snapshot(dst []byte) []byte {
-	w := writer{append(dst, layout)}
+	w := writer{append(slices.Grow(dst, m.bookings.Len()*usualBooking), layout)}
 	w.u32(uint32(len(m.events)))
 	for i := range m.events {
 		m.writeEvent(&w, &m.events[i])
@@ -90,14 +94,14 @@ func (m *Machine) writeBooking(w *writer, b *booking) {
 	const size = 17
 	start := len(w.b)
 	w.b = append(w.b, make([]byte, int(b.refused)*size)...)
-	for i, end := b.refusals, len(w.b); i != none && end > start; i, end = m.refusals.at(i).older, end-size {
-		r := m.refusals.at(i)
+	for i, end := b.refusals, len(w.b); i != none && end > start; i, end = m.refusals.At(i).older, end-size {
+		r := m.refusals.At(i)
 		copy(w.b[end-size:], r.attempt[:])
 		w.b[end-1] = uint8(r.reason)
 	}
 	w.flag(b.refund != none)
 	if b.refund != none {
-		f := m.refunds.at(b.refund)
+		f := m.refunds.At(b.refund)
 		for _, word := range f.tickets {
 			w.u64(word)
 		}
@@ -107,7 +111,7 @@ func (m *Machine) writeBooking(w *writer, b *booking) {
 		}
 	}
 	if b.status == waitlisted {
-		v := m.waiters.at(b.waiter)
+		v := m.waiters.At(b.waiter)
 		w.id(v.base)
 		w.u8(uint8(len(v.subject)))
 		w.b = append(w.b, v.subject...)

@@ -7,11 +7,12 @@ package stock
 
 import (
 	"fairgate/internal/sale"
+	"fairgate/internal/table"
 	"fairgate/internal/wire"
 )
 
 // Code is the version of this machine's snapshot layout and behaviour.
-const Code uint32 = 1
+const Code uint32 = 2
 
 // Limits that are part of the behaviour and cannot be configured.
 const (
@@ -73,15 +74,15 @@ type Machine struct {
 type state struct {
 	events    []event         // in the order of definition
 	eventAt   map[int64]int32 // lookup only
-	bookings  slab[booking]
-	bookingAt map[wire.ID]int32 // lookup only
-	owners    map[owner]int32   // lookup only; the newest booking that counts for a user and event
-	lines     lineTable
-	waiters   slab[waiter]
-	refusals  slab[refusal]
-	refunds   slab[refund]
-	deadlines heap // of held, offered, lapsed and frozen bookings
-	ended     heap // of bookings to be forgotten
+	bookings  table.Slab[booking]
+	ids       table.Index // of bookings
+	owners    table.Index // the newest booking that counts for a user and event
+	lines     table.Slab[manyLines]
+	waiters   table.Slab[waiter]
+	refusals  table.Slab[refusal]
+	refunds   table.Slab[refund]
+	deadlines table.Calendar // of held, offered, lapsed and frozen bookings
+	ended     table.Calendar // of bookings to be forgotten
 	passes    passTable
 	owed      int // events whose waitlist has not been served to the end
 	sweeping  int // cancelled events whose bookings have not all been ended
@@ -93,6 +94,7 @@ type turn struct {
 	out    *wire.Outcomes
 	rec    wire.Record
 	offset int64
+	event  int32 // that the record names; none if it is unknown
 }
 
 // New returns an empty machine.
@@ -103,10 +105,7 @@ func New(l Limits) *Machine {
 }
 
 func newState() state {
-	return state{
-		eventAt: map[int64]int32{}, bookingAt: map[wire.ID]int32{}, owners: map[owner]int32{},
-		passes: passTable{user: map[passKey]wire.ID{}},
-	}
+	return state{eventAt: map[int64]int32{}, passes: passTable{user: map[passKey]wire.ID{}}}
 }
 
 // Code is the code version of the snapshots.
@@ -115,8 +114,7 @@ func (m *Machine) Code() uint32 { return Code }
 // Apply decides one record of kind 16 or above. It adds at least one outcome; the first answers the record, the others
 // (offers, endings) follow from it.
 func (m *Machine) Apply(c *sale.LogClock, offset int64, r wire.Record, out *wire.Outcomes) {
-	m.turn = turn{clock: c, out: out, rec: r, offset: offset}
-	defer func() { m.turn = turn{} }()
+	m.begin(c, offset, r, out)
 	body := m.bodyOf(r.Kind)
 	if body == nil {
 		m.reject(wire.ReasonUnknownKind)
@@ -127,9 +125,17 @@ func (m *Machine) Apply(c *sale.LogClock, offset int64, r wire.Record, out *wire
 		return
 	}
 	m.decide(body)
-	if at, ok := m.eventAt[r.Object]; ok {
+	if m.event != none && m.events[m.event].owed {
 		budget := m.limits.Batch
-		m.serve(at, &budget)
+		m.serve(m.event, &budget)
+	}
+}
+
+// begin opens the turn of a record.
+func (m *Machine) begin(c *sale.LogClock, offset int64, r wire.Record, out *wire.Outcomes) {
+	m.turn = turn{clock: c, out: out, rec: r, offset: offset, event: none}
+	if at, ok := m.eventAt[r.Object]; ok {
+		m.event = at
 	}
 }
 
@@ -159,12 +165,11 @@ func (m *Machine) decide(body wire.Body) {
 // Tick does what the clock's move makes due: deadlines in order, then offers of the stock that came back, then the
 // endings of cancelled events, each at most Limits.Batch; what is left waits for the next tick.
 func (m *Machine) Tick(c *sale.LogClock, out *wire.Outcomes) {
-	m.turn = turn{clock: c, out: out}
-	defer func() { m.turn = turn{} }()
+	m.turn = turn{clock: c, out: out, event: none}
 	m.passes.forget(c.Now, m.limits.Batch)
 	m.forget()
 	for range m.limits.Batch {
-		at, ok := m.deadlines.due(c.Elapsed())
+		at, ok := m.due(&m.deadlines, c.Elapsed())
 		if !ok {
 			break
 		}
@@ -203,10 +208,17 @@ type scratch struct {
 	confirmed wire.Confirmed
 	refusal   wire.Refused
 	lapsed    wire.Lapsed
+	closed    wire.Closed
+	begun     wire.PaymentBegun
+	void      wire.AuthorisationRefused
+	already   wire.AlreadyHeld
+	rejected  wire.Rejected
+	repeated  wire.Repeated
 	cancelled wire.Cancelled
 	revoked   wire.Revoked
 	lineBuf   []wire.HeldLine
 	stockBuf  []wire.Stock
+	dayBuf    []entry
 }
 
 func (s *scratch) bodyOf(k wire.Kind) wire.Body {
@@ -243,7 +255,10 @@ func (s *scratch) bodyOf(k wire.Kind) wire.Body {
 	return nil
 }
 
-func (m *Machine) reject(reason wire.Reason) { m.out.Add(&wire.Rejected{Reason: reason}) }
+func (m *Machine) reject(reason wire.Reason) {
+	m.rejected.Reason = reason
+	m.out.Add(&m.rejected)
+}
 
 // refuse answers a command that is understood but may not be done.
 func (m *Machine) refuse(reason wire.Reason) {
@@ -256,5 +271,6 @@ func (m *Machine) refuse(reason wire.Reason) {
 
 // repeat answers a command whose effect is there already.
 func (m *Machine) repeat(first wire.Kind, ref wire.ID) {
-	m.out.Add(&wire.Repeated{FirstKind: first, FirstRef: ref})
+	m.repeated = wire.Repeated{FirstKind: first, FirstRef: ref}
+	m.out.Add(&m.repeated)
 }

@@ -28,11 +28,11 @@ func (m *Machine) enqueue(at int32, subject []byte, base wire.ID) {
 	b := m.booking(at)
 	e := &m.events[b.event]
 	v := waiter{booking: at, prev: e.waitLast, next: none, base: base, subject: append([]byte(nil), subject...)}
-	i := m.waiters.put(v)
+	i := m.waiters.Put(v)
 	if e.waitLast == none {
 		e.waitFirst = i
 	} else {
-		m.waiters.at(e.waitLast).next = i
+		m.waiters.At(e.waitLast).next = i
 	}
 	e.waitLast = i
 	e.waiting++
@@ -46,22 +46,22 @@ func (m *Machine) enqueue(at int32, subject []byte, base wire.ID) {
 func (m *Machine) unwait(at int32) {
 	b := m.booking(at)
 	e := &m.events[b.event]
-	v := m.waiters.at(b.waiter)
+	v := m.waiters.At(b.waiter)
 	if v.prev == none {
 		e.waitFirst = v.next
 	} else {
-		m.waiters.at(v.prev).next = v.next
+		m.waiters.At(v.prev).next = v.next
 	}
 	if v.next == none {
 		e.waitLast = v.prev
 	} else {
-		m.waiters.at(v.next).prev = v.prev
+		m.waiters.At(v.next).prev = v.prev
 	}
 	e.waiting--
 	for _, l := range m.linesOf(b) {
 		e.types[l.kind].waiting -= uint32(l.quantity)
 	}
-	m.waiters.drop(b.waiter)
+	m.waiters.Drop(b.waiter)
 	b.waiter = none
 }
 
@@ -81,7 +81,7 @@ func (m *Machine) serve(at int32, budget *int) {
 		return
 	}
 	for i := e.waitFirst; i != none && e.anyWanted(); {
-		v := m.waiters.at(i)
+		v := m.waiters.At(i)
 		next := v.next
 		b := m.booking(v.booking)
 		w := wantOf(m.linesOf(b))
@@ -120,7 +120,7 @@ func (e *event) anyWanted() bool {
 // offer holds stock for a waiting booking, at the prices of now.
 func (m *Machine) offer(e *event, at int32, w *want) {
 	b := m.booking(at)
-	v := *m.waiters.at(b.waiter)
+	v := *m.waiters.At(b.waiter)
 	m.unwait(at)
 	lines := m.linesOf(b)
 	for i := range lines {

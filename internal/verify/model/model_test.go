@@ -1,6 +1,7 @@
 package model
 
 import (
+	"strings"
 	"testing"
 
 	"fairgate/internal/wire"
@@ -129,4 +130,15 @@ func FuzzPartition_AnyBytesAreSurvived(f *testing.F) {
 			p.Check(3, nil, nil)
 		}
 	})
+}
+
+func TestOrders_AUserKeyThatIsNotTheSubjectsIsAViolation(t *testing.T) {
+	s := newScript(t)
+	s.begin()
+	hold := &wire.Hold{Subject: []byte("ann"), UserKey: userKey([]byte("bob"))}
+	refused := &wire.Refused{Reason: wire.ReasonUnknownObject, Command: wire.KindHold, UserKey: hold.UserKey}
+	found := s.send(wire.Record{Object: 7, Ref: wire.ID{1}}, hold, refused)
+	if len(found) != 1 || !strings.Contains(found[0].Explain, "does not belong to the subject") {
+		t.Fatal(found)
+	}
 }

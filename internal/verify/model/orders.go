@@ -61,6 +61,7 @@ func (o *orders) judge(t *turn) {
 	if t.tick {
 		o.tick()
 	} else {
+		o.checkUser(t)
 		o.command(t.record)
 		if e := o.events[t.record.Object]; e != nil {
 			budget := o.limits.Batch
@@ -95,6 +96,19 @@ func (o *orders) check(t *turn) {
 		if k.held < 0 || k.sold < 0 || k.free() < 0 {
 			t.fail(1, "event %d, ticket type %d: held %d, sold %d, target %d", e.id, k.def.Type, k.held, k.sold, k.target)
 		}
+	}
+}
+
+// checkUser holds a user key against its subject. The machine does not: whoever could append the one to the log could
+// append the other, and its time is dear.
+func (o *orders) checkUser(t *turn) {
+	var h wire.Hold
+	if t.record.Kind != wire.KindHold || t.record.DecodeInto(&h) != nil || !validHold(t.record, &h) {
+		return
+	}
+	if h.UserKey != userKey(h.Subject) {
+		t.fail(2, "the hold for booking %s by %q carries a user key that does not belong to the subject: %s", wire.Hex(t.record.Ref),
+			h.Subject, wire.Hex(h.UserKey))
 	}
 }
 

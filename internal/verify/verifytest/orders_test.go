@@ -202,9 +202,6 @@ func (w *ordersWorld) extend() {
 func (w *ordersWorld) hold() {
 	user := w.i("user", 1, users)
 	h := &wire.Hold{Subject: subject(user), UserKey: key(user), TicketBase: id('t', int(w.offset)), Waitlist: w.flag("waitlist")}
-	if w.i("wrong", 0, 60) == 0 {
-		h.UserKey = key(user + 1)
-	}
 	if w.i("pass", 0, 9) > 1 {
 		h.Pass, h.PassExpires = id('p', w.i("which", 1, 9)), w.now+int64(w.i("left", -1, 40))*sec
 	}

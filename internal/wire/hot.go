@@ -1,0 +1,245 @@
+package wire
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"fairgate/internal/sale"
+)
+
+// Most records and outcomes of a sale are of a dozen kinds. For those the fields that each body lists once are written
+// out here a second time, as plain stores and loads at known places; a test holds both against each other. What is not
+// decoded here, because it is wrong or of another kind, goes through the list of fields, which says what is wrong.
+
+// Lengths of what bodies consist of, in bytes.
+const (
+	lineSize     = 10
+	heldLineSize = 10 + priceSize + 24
+	priceSize    = 21
+	stockSize    = 24
+	shortageSize = 10
+)
+
+// grow makes dst longer by n bytes and returns it with the new ones.
+func grow(dst []byte, n int) (all, added []byte) {
+	start := len(dst)
+	if cap(dst)-start < n {
+		dst = slices.Grow(dst, n)
+	}
+	all = dst[:start+n]
+	return all, all[start:]
+}
+
+// appendHot encodes a body of a frequent kind. Lists that are too long, and would be cut, are left to the others.
+func appendHot(dst []byte, body Body) ([]byte, bool) {
+	switch b := body.(type) {
+	case *Held:
+		if len(b.Subject) < 256 && len(b.Lines) <= sale.MaxLines && len(b.Stock) <= sale.MaxLines {
+			return b.append(dst), true
+		}
+	case *Confirmed:
+		if len(b.Intent) < 256 && len(b.Stock) <= sale.MaxLines {
+			return b.append(dst), true
+		}
+	case *Refused:
+		if len(b.Lines) <= sale.MaxLines {
+			return b.append(dst), true
+		}
+	case *Cancelled:
+		if len(b.Stock) <= sale.MaxLines {
+			return appendEnd(dst, &b.UserKey, byte(b.Reason), b.Stock), true
+		}
+	case *Lapsed:
+		if len(b.Stock) <= sale.MaxLines {
+			return b.append(dst), true
+		}
+	case *PaymentBegun:
+		dst, to := grow(dst, 24)
+		copy(to, b.Attempt[:])
+		binary.LittleEndian.PutUint64(to[16:], uint64(b.Expires))
+		return dst, true
+	case *Repeated:
+		dst, to := grow(dst, 33)
+		to[0] = byte(b.FirstKind)
+		binary.LittleEndian.PutUint64(to[1:], uint64(b.FirstOffset))
+		binary.LittleEndian.PutUint64(to[9:], b.FirstSeq)
+		copy(to[17:], b.FirstRef[:])
+		return dst, true
+	case *AlreadyHeld:
+		dst, to := grow(dst, 40)
+		copy(to, b.Booking[:])
+		copy(to[16:], b.UserKey[:])
+		binary.LittleEndian.PutUint64(to[32:], uint64(b.Expires))
+		return dst, true
+	case *Closed:
+		return append(dst, b.UserKey[:]...), true
+	}
+	return dst, false
+}
+
+func (h *Held) append(dst []byte) []byte {
+	n := len(h.Subject)
+	dst, to := grow(dst, 80+n+len(h.Lines)*heldLineSize+len(h.Stock)*stockSize)
+	copy(to, h.Pass[:])
+	to[16] = byte(n)
+	copy(to[17:], h.Subject)
+	to = to[17+n:]
+	_ = to[62]
+	copy(to, h.UserKey[:])
+	copy(to[16:], h.TicketBase[:])
+	binary.LittleEndian.PutUint64(to[32:], uint64(h.Deadline))
+	binary.LittleEndian.PutUint64(to[40:], uint64(h.Expires))
+	binary.LittleEndian.PutUint64(to[48:], uint64(h.Total))
+	copy(to[56:], h.Currency[:])
+	binary.LittleEndian.PutUint16(to[59:], uint16(len(h.Lines)))
+	to = to[61:]
+	for i := range h.Lines {
+		l := &h.Lines[i]
+		_ = to[heldLineSize-1]
+		binary.LittleEndian.PutUint32(to, l.Type)
+		binary.LittleEndian.PutUint16(to[4:], l.Quantity)
+		binary.LittleEndian.PutUint32(to[6:], l.Seat)
+		binary.LittleEndian.PutUint64(to[10:], uint64(l.Price.Ticket))
+		binary.LittleEndian.PutUint64(to[18:], uint64(l.Price.Fee))
+		binary.LittleEndian.PutUint32(to[26:], l.Price.TaxRate)
+		to[30] = flagByte(l.Price.Included)
+		binary.LittleEndian.PutUint64(to[31:], uint64(l.Discount))
+		binary.LittleEndian.PutUint64(to[39:], uint64(l.Tax))
+		binary.LittleEndian.PutUint64(to[47:], uint64(l.Total))
+		to = to[heldLineSize:]
+	}
+	putStocks(to, h.Stock)
+	return dst
+}
+
+func (x *Confirmed) append(dst []byte) []byte {
+	n := len(x.Intent)
+	dst, to := grow(dst, 44+n+len(x.Stock)*stockSize)
+	copy(to, x.UserKey[:])
+	copy(to[16:], x.Attempt[:])
+	binary.LittleEndian.PutUint64(to[32:], uint64(x.Amount))
+	to[40] = flagByte(x.Late)
+	to[41] = byte(n)
+	copy(to[42:], x.Intent)
+	putStocks(to[42+n:], x.Stock)
+	return dst
+}
+
+func (r *Refused) append(dst []byte) []byte {
+	dst, to := grow(dst, 20+len(r.Lines)*shortageSize)
+	to[0], to[1] = byte(r.Reason), byte(r.Command)
+	copy(to[2:], r.UserKey[:])
+	binary.LittleEndian.PutUint16(to[18:], uint16(len(r.Lines)))
+	to = to[20:]
+	for i := range r.Lines {
+		s := &r.Lines[i]
+		binary.LittleEndian.PutUint32(to, s.Type)
+		binary.LittleEndian.PutUint16(to[4:], s.Asked)
+		binary.LittleEndian.PutUint32(to[6:], s.Left)
+		to = to[shortageSize:]
+	}
+	return dst
+}
+
+// appendEnd encodes what Cancelled and Revoked have in common.
+func appendEnd(dst []byte, user *ID, reason byte, stock []Stock) []byte {
+	dst, to := grow(dst, 19+len(stock)*stockSize)
+	copy(to, user[:])
+	to[16] = reason
+	putStocks(to[17:], stock)
+	return dst
+}
+
+func (l *Lapsed) append(dst []byte) []byte {
+	dst, to := grow(dst, 18+len(l.Stock)*stockSize)
+	copy(to, l.UserKey[:])
+	putStocks(to[16:], l.Stock)
+	return dst
+}
+
+func putStocks(to []byte, stock []Stock) {
+	binary.LittleEndian.PutUint16(to, uint16(len(stock)))
+	to = to[2:]
+	for i := range stock {
+		s := &stock[i]
+		_ = to[stockSize-1]
+		binary.LittleEndian.PutUint32(to, s.Type)
+		binary.LittleEndian.PutUint32(to[4:], s.Capacity)
+		binary.LittleEndian.PutUint32(to[8:], s.Target)
+		binary.LittleEndian.PutUint32(to[12:], s.Held)
+		binary.LittleEndian.PutUint32(to[16:], s.Sold)
+		binary.LittleEndian.PutUint32(to[20:], s.Free)
+		to = to[stockSize:]
+	}
+}
+
+func flagByte(v bool) byte {
+	if v {
+		return 1
+	}
+	return 0
+}
+
+// decodeHot fills a body of a frequent kind, or says that it did not: then the body may hold anything.
+func decodeHot(body Body, b []byte) bool {
+	switch x := body.(type) {
+	case *Hold:
+		return x.decode(b)
+	case *Authorised:
+		return x.decode(b)
+	case *PaymentStarted:
+		if len(b) != 32 {
+			return false
+		}
+		x.UserKey, x.Attempt = ID(b[:16]), ID(b[16:])
+		return true
+	case *Cancel:
+		if len(b) != 17 {
+			return false
+		}
+		x.UserKey, x.Reason = ID(b[:16]), Reason(b[16])
+		return true
+	case *Tick:
+		if len(b) != 24 {
+			return false
+		}
+		x.Epoch, x.Now, x.Bound = binary.LittleEndian.Uint64(b), int64(binary.LittleEndian.Uint64(b[8:])), int64(binary.LittleEndian.Uint64(b[16:]))
+		return true
+	}
+	return false
+}
+
+func (h *Hold) decode(b []byte) bool {
+	if len(b) < 60 || len(b) < 60+int(b[0]) {
+		return false
+	}
+	n := int(b[0])
+	h.Subject, b = b[1:1+n:1+n], b[1+n:]
+	_ = b[58]
+	h.UserKey, h.TicketBase, h.Pass = ID(b[:16]), ID(b[16:32]), ID(b[32:48])
+	h.PassExpires = int64(binary.LittleEndian.Uint64(b[48:]))
+	count := int(binary.LittleEndian.Uint16(b[57:]))
+	if b[56] > 1 || count > sale.MaxLines || len(b) != 59+count*lineSize {
+		return false
+	}
+	h.Waitlist = b[56] == 1
+	b = b[59:]
+	if cap(h.Lines) < count {
+		h.Lines = make([]Line, count)
+	}
+	h.Lines = h.Lines[:count]
+	for i := range h.Lines {
+		h.Lines[i] = Line{Type: binary.LittleEndian.Uint32(b), Quantity: binary.LittleEndian.Uint16(b[4:]), Seat: binary.LittleEndian.Uint32(b[6:])}
+		b = b[lineSize:]
+	}
+	return true
+}
+
+func (a *Authorised) decode(b []byte) bool {
+	if len(b) < 28 || len(b) != 28+int(b[27]) {
+		return false
+	}
+	a.Attempt, a.Amount = ID(b[:16]), int64(binary.LittleEndian.Uint64(b[16:]))
+	a.Currency, a.Intent = [3]byte(b[24:27]), b[28:]
+	return true
+}
