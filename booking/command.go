@@ -9,7 +9,6 @@ import (
 	"io"
 
 	"fairgate/internal/answer"
-	"fairgate/internal/eventlog"
 	"fairgate/internal/sale"
 	"fairgate/internal/store"
 	"fairgate/internal/web"
@@ -46,18 +45,19 @@ func (a *API) send(ctx context.Context, c *command) (wire.Outcome, error) {
 		_, err := a.deps.Orders.Append(ctx, c.event.Partition, value, a.now().Add(CommandLife))
 		return err
 	}, c.id)
-	switch {
-	case err == nil:
+	if err == nil {
 		a.metrics.commands.WithLabelValues(c.name, outcomeName(o.Kind)).Inc()
 		// Another request with the same id may have been first: then the record there is not ours.
 		if (o.Kind == wire.KindHeld || o.Kind == wire.KindWaitlisted) && o.Ref == c.ref {
 			a.receipts.appended(o.Partition, o.Offset, value)
 		}
 		return o, nil
-	case errors.Is(err, answer.ErrNoAnswer), errors.Is(err, eventlog.ErrUnknown):
+	}
+	switch answer.FateOf(err) {
+	case answer.Pending:
 		a.metrics.commands.WithLabelValues(c.name, "pending").Inc()
 		return o, errPending
-	case errors.Is(err, answer.ErrFull), errors.Is(err, answer.ErrNotReady), errors.Is(err, eventlog.ErrNotAppended):
+	case answer.NotTaken:
 		a.metrics.commands.WithLabelValues(c.name, "notAppended").Inc()
 		return o, kind(web.Unavailable(retrySoon), "try-again", "Try again shortly").
 			Because("Bookings cannot be taken at this moment. Nothing was booked; please try again shortly.")

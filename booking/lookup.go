@@ -10,6 +10,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"fairgate/internal/answer"
 	"fairgate/internal/sale"
 	"fairgate/internal/store"
 	"fairgate/internal/web"
@@ -165,7 +166,7 @@ func (a *API) showCommand(ctx *fasthttp.RequestCtx, request context.Context, id 
 	}
 	t, logTime, err := a.decidedBy(request, id, event)
 	if errors.Is(err, errPending) {
-		if until > logTime {
+		if until > 0 && answer.FateAt(until, logTime) == answer.Pending {
 			return a.pending(ctx, id, event, until)
 		}
 		return notTaken()
