@@ -78,7 +78,7 @@ type Snapshots interface {
 	// of them is at it.
 	SnapshotTurn(ctx context.Context, name string) (done func(), ok bool, err error)
 	SaveSnapshot(ctx context.Context, s store.Snapshot, data []byte) (store.Snapshot, error)
-	CountSnapshot(ctx context.Context, id int64) error
+	CountSnapshot(ctx context.Context, s store.Snapshot) error
 	Snapshots(ctx context.Context, name string) ([]store.Snapshot, error)
 	NewestSnapshot(ctx context.Context, name string) (age time.Duration, next int64, ok bool, err error)
 	LoadSnapshot(ctx context.Context, s store.Snapshot) ([]byte, error)

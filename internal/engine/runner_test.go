@@ -562,7 +562,7 @@ func TestRunner_SnapshotOfAnotherTopicIsRefused(t *testing.T) {
 	core := newToy()
 	s, err := w.db.SaveSnapshot(t.Context(), store.Snapshot{Name: "toy/0", TopicID: [16]byte{1}, Code: core.Code()}, core.Snapshot(nil))
 	if err == nil {
-		err = w.db.CountSnapshot(t.Context(), s.ID)
+		err = w.db.CountSnapshot(t.Context(), s)
 	}
 	if err != nil {
 		t.Fatal(err)

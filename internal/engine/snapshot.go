@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -77,14 +76,7 @@ func (r *Runner) restore(ctx context.Context, topic [16]byte) (*Core, error) {
 	return NewCore(r.deps.Machine(), r.cfg.Partition), nil
 }
 
-// errUnfit: this snapshot cannot be used; an older one, or the log itself, can.
-var errUnfit = errors.New("snapshot does not fit")
-
 func (r *Runner) open(ctx context.Context, s store.Snapshot) (*Core, error) {
-	core := NewCore(r.deps.Machine(), r.cfg.Partition)
-	if s.Code != core.Code() {
-		return nil, fmt.Errorf("%w: %w: %d, this program's is %d", errUnfit, ErrCode, s.Code, core.Code())
-	}
 	data, err := r.deps.Snapshots.LoadSnapshot(ctx, s)
 	if errors.Is(err, store.ErrDamaged) {
 		return nil, fmt.Errorf("%w: %w", errUnfit, err)
@@ -92,13 +84,7 @@ func (r *Runner) open(ctx context.Context, s store.Snapshot) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := core.Restore(data); err != nil {
-		return nil, fmt.Errorf("%w: %w", errUnfit, err)
-	}
-	if core.Next() != s.NextOffset || core.Seq()+1 != s.NextSeq || core.Hash() != s.Hash || core.Chain() != s.Chain {
-		return nil, fmt.Errorf("%w: %w: its bytes are of offset %d", errUnfit, ErrState, core.Next())
-	}
-	return core, nil
+	return Reopen(r.deps.Machine(), r.cfg.Partition, s, data)
 }
 
 // explained says of a log that does not reach back far enough why no snapshot bridged the gap.
@@ -169,10 +155,10 @@ func (r *Runner) takeSnapshot(topic [16]byte) error {
 	if err != nil {
 		return err
 	}
-	if sha256.Sum256(core.Snapshot(make([]byte, 0, s.Size))) != s.Digest {
-		return fmt.Errorf("snapshot %d: %w: restored, it gives other bytes", s.ID, ErrState)
+	if err := SameState(s, core); err != nil {
+		return err
 	}
-	for wait := time.Duration(0); r.seen.Load()+1 < s.NextSeq; wait += againLast {
+	for wait := time.Duration(0); !MayCount(s, r.seen.Load()); wait += againLast {
 		if wait > readBackWithin {
 			return fmt.Errorf("snapshot %d does not count: its outcomes were not read back within %s", s.ID, readBackWithin)
 		}
@@ -180,7 +166,7 @@ func (r *Runner) takeSnapshot(topic [16]byte) error {
 			return r.work.Err()
 		}
 	}
-	if err := r.deps.Snapshots.CountSnapshot(r.work, s.ID); err != nil {
+	if err := r.deps.Snapshots.CountSnapshot(r.work, s); err != nil {
 		return err
 	}
 	r.metrics.snapshots.Inc()
@@ -203,9 +189,8 @@ func (r *Runner) encode() (store.Snapshot, []byte, error) {
 	var s store.Snapshot
 	done := make(chan []byte, 1)
 	r.post(func() error {
-		c := r.replica.core
-		s = store.Snapshot{NextOffset: c.Next(), NextSeq: c.Seq() + 1, Hash: c.Hash(), Chain: c.Chain(), Code: c.Code()}
-		done <- c.Snapshot(nil)
+		s = r.replica.core.Describe()
+		done <- r.replica.core.Snapshot(nil)
 		return nil
 	})
 	select {

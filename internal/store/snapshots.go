@@ -97,21 +97,26 @@ func (db *DB) SaveSnapshot(ctx context.Context, s Snapshot, data []byte) (Snapsh
 	return s, nil
 }
 
-// CountSnapshot lets a saved snapshot count, and removes those of its name beyond SnapshotsKept.
-func (db *DB) CountSnapshot(ctx context.Context, id int64) error {
+// CountSnapshot lets a saved snapshot count, and removes those of its name beyond SnapshotsKept. A row that is not the one
+// that was saved does not count: after a failover the same id may have been given to somebody else's.
+func (db *DB) CountSnapshot(ctx context.Context, s Snapshot) error {
 	err := pgx.BeginFunc(ctx, db.Write, func(tx pgx.Tx) error {
-		var name string
-		err := tx.QueryRow(ctx, `UPDATE snapshots SET counted = true WHERE id = $1 RETURNING name`, id).Scan(&name)
+		tag, err := tx.Exec(ctx, `UPDATE snapshots SET counted = true
+			WHERE id = $1 AND name = $2 AND topic_id = $3 AND next_offset = $4 AND digest = $5`,
+			s.ID, s.Name, s.TopicID[:], s.NextOffset, s.Digest[:])
 		if err != nil {
 			return err
 		}
+		if tag.RowsAffected() != 1 {
+			return errors.New("it is gone: another one was saved since, or the database was rolled back")
+		}
 		_, err = tx.Exec(ctx, `DELETE FROM snapshots WHERE name = $1 AND counted AND id NOT IN (
 				SELECT id FROM snapshots WHERE name = $1 AND counted ORDER BY next_offset DESC, id DESC LIMIT $2)`,
-			name, SnapshotsKept)
+			s.Name, SnapshotsKept)
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("counting snapshot %d: %w", id, err)
+		return fmt.Errorf("counting snapshot %d: %w", s.ID, err)
 	}
 	return nil
 }

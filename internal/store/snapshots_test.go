@@ -29,7 +29,7 @@ func TestSnapshot_ComesBackAsItWasSaved(t *testing.T) {
 	if list, err := db.Snapshots(t.Context(), "orders/0"); err != nil || len(list) != 0 {
 		t.Fatalf("it counts already: %v %v", list, err)
 	}
-	if err := db.CountSnapshot(t.Context(), saved.ID); err != nil {
+	if err := db.CountSnapshot(t.Context(), saved); err != nil {
 		t.Fatal(err)
 	}
 	list, err := db.Snapshots(t.Context(), "orders/0")
@@ -61,7 +61,7 @@ func TestSnapshot_ThreeOfANameAreKept(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := db.CountSnapshot(t.Context(), s.ID); err != nil {
+			if err := db.CountSnapshot(t.Context(), s); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -93,7 +93,7 @@ func TestSnapshot_DamageIsNoticed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := db.CountSnapshot(t.Context(), s.ID); err != nil {
+		if err := db.CountSnapshot(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := db.Write.Exec(t.Context(), damage, s.ID); err != nil {
@@ -181,5 +181,26 @@ func TestSnapshot_ThatNeverCountedIsRemovedByTheNext(t *testing.T) {
 	var rows int
 	if err := db.Write.QueryRow(t.Context(), `SELECT count(*) FROM snapshots`).Scan(&rows); err != nil || rows != 2 {
 		t.Fatal(rows, err)
+	}
+}
+
+func TestSnapshot_AnotherUnderTheSameIDDoesNotCount(t *testing.T) {
+	db := open(t)
+	mine, err := db.SaveSnapshot(t.Context(), Snapshot{Name: "orders/0", NextOffset: 4}, []byte("mine"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A failover takes the row back, and with it the sequence: the next one gets the same id.
+	_, err = db.Write.Exec(t.Context(), `WITH gone AS (DELETE FROM snapshots)
+		SELECT setval(pg_get_serial_sequence('snapshots', 'id'), $1, false)`, mine.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := db.SaveSnapshot(t.Context(), Snapshot{Name: "orders/0", NextOffset: 9}, []byte("another's"))
+	if err != nil || other.ID != mine.ID {
+		t.Fatal(other.ID, mine.ID, err)
+	}
+	if err := db.CountSnapshot(t.Context(), mine); err == nil {
+		t.Fatal("a snapshot counts that nobody vouched for")
 	}
 }
