@@ -110,11 +110,7 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 type Projector struct {
 	cfg ProjectorConfig
 	follower
-	at      store.Projected
-	open    bool // a booking may have been made since the newest chain head
-	pruned  int64
-	unknown map[int64]bool // warned about already
-	known   map[int64]bool // have a row
+	does Projecting
 }
 
 // follower is what projector and bridge share.
@@ -158,21 +154,21 @@ func NewProjector(cfg ProjectorConfig, deps Deps) (*Projector, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What was projected before this process is not known here, so the first tick closes over it again: one row too many.
-	return &Projector{cfg: cfg, follower: f, open: true, known: map[int64]bool{}, unknown: map[int64]bool{}}, nil
+	return &Projector{cfg: cfg, follower: f}, nil
 }
 
 // Run projects until ctx ends (nil) or the outcomes cannot be trusted: a gap or a wrong hash (follow.ErrGap, ErrHash)
 // stops it rather than let it guess. While Postgres is away it waits.
 func (p *Projector) Run(ctx context.Context) error {
 	for {
-		err := p.retry(ctx, func() (err error) {
-			p.at, err = p.deps.Store.Projected(ctx, p.name, p.partition)
+		err := p.retry(ctx, func() error {
+			at, err := p.deps.Store.Projected(ctx, p.name, p.partition)
+			p.does.Resume(at)
 			return err
 		})
 		if err == nil {
 			err = follow.Run(ctx, follow.Config{
-				Topic: p.cfg.Topic, Partition: p.partition, From: positionOf(p.at), MaxBatch: p.cfg.Batch,
+				Topic: p.cfg.Topic, Partition: p.partition, From: p.does.From(), MaxBatch: p.cfg.Batch,
 			}, follow.Deps{Events: p.deps.Events}, p.write)
 		}
 		switch {
@@ -180,7 +176,6 @@ func (p *Projector) Run(ctx context.Context) error {
 			return nil
 		case errors.Is(err, store.ErrProjectionMoved):
 			// The database was rolled back, or another projector is at work: go on from what it knows once nobody else does.
-			p.open = true
 			if err := p.standBy(ctx, projectorStill); err != nil && ctx.Err() == nil {
 				return fmt.Errorf("projecting orders/%d: %w", p.partition, err)
 			}
@@ -197,109 +192,33 @@ func positionOf(at store.Projected) follow.Position {
 // write makes one transaction of a batch. A crash before its commit leaves no trace; after it the position has moved,
 // and the batch is not read again. A commit whose answer is lost is tried again, and found to have moved.
 func (p *Projector) write(ctx context.Context, batch []wire.Outcome, next follow.Position) error {
-	to, err := advance(p.at, batch)
+	step, err := p.does.Plan(batch, next)
 	if err != nil {
 		return err
 	}
-	to.NextSeq, to.NextOffset, to.Hash = next.Seq, next.Offset, next.Hash
-	prune := to.LogTime-p.pruned >= pruneEvery.Microseconds()
-	skipped, broken, open := 0, 0, p.open
 	err = p.retry(ctx, func() error {
-		return p.deps.Store.Project(ctx, p.name, p.partition, p.at, to, func(ctx context.Context, rows *store.Projection) error {
-			if err := p.lookUp(ctx, rows, batch); err != nil {
-				return err
-			}
-			w := writer{rows: rows, outage: p.at.Outage, open: p.open}
-			skipped = 0
-			for i := range batch {
-				if !p.mine(&batch[i]) {
-					skipped++
-					continue
-				}
-				if err := w.outcome(&batch[i]); err != nil {
-					return err
-				}
-			}
-			w.flush()
-			broken, open = w.broken, w.open
-			if prune {
-				rows.ForgetAnswers(time.UnixMicro(to.LogTime).Add(-answersKept), pruneLimit)
-			}
-			return nil
+		return p.deps.Store.Project(ctx, p.name, p.partition, step.From, step.To, func(ctx context.Context, rows *store.Projection) error {
+			return p.does.Write(ctx, step, rows)
 		})
 	})
 	if err != nil {
 		return err
 	}
-	p.at, p.open = to, open
-	if prune {
-		p.pruned = to.LogTime
-	}
-	p.count(len(batch), skipped)
-	p.deps.Metrics.violations.WithLabelValues("stock").Add(float64(broken))
+	p.does.Written(step)
+	p.count(step)
 	return nil
 }
 
-func (p *Projector) count(written, skipped int) {
+func (p *Projector) count(s *Step) {
+	for _, id := range s.strange {
+		p.deps.Log.Warn("outcomes of an event without a row are skipped", "event", id, "partition", p.partition)
+	}
 	m := p.deps.Metrics
-	m.outcomes.WithLabelValues(p.labels...).Add(float64(written - skipped))
-	m.skipped.WithLabelValues(p.labels...).Add(float64(skipped))
-	m.next.WithLabelValues(p.labels...).Set(float64(p.at.NextSeq))
-	m.logTime.WithLabelValues(p.labels...).Set(float64(p.at.LogTime) / 1e6)
-}
-
-// advance computes the log time, outage and chain after a batch.
-func advance(at store.Projected, batch []wire.Outcome) (store.Projected, error) {
-	for i := range batch {
-		if batch[i].Kind != wire.KindTicked {
-			continue
-		}
-		var t wire.Ticked
-		if err := batch[i].DecodeInto(&t); err != nil {
-			return at, fmt.Errorf("outcome %d: %w", batch[i].Seq, err)
-		}
-		at.LogTime, at.Outage, at.Chain = t.Now, t.Outage, t.Chain[:]
-	}
-	return at, nil
-}
-
-// lookUp learns which of a batch's events have a row. An event is looked for again in every batch until it is found.
-func (p *Projector) lookUp(ctx context.Context, rows *store.Projection, batch []wire.Outcome) error {
-	var ask []int64
-	for i := range batch {
-		if id := batch[i].Object; id != 0 && !p.known[id] {
-			ask = append(ask, id)
-		}
-	}
-	if len(ask) == 0 {
-		return nil
-	}
-	found, err := rows.KnownEvents(ctx, ask)
-	if err != nil {
-		return err
-	}
-	if len(p.known) > maxKnown {
-		clear(p.known)
-	}
-	if len(p.unknown) > maxKnown {
-		clear(p.unknown)
-	}
-	for _, id := range ask {
-		switch {
-		case found[id]:
-			p.known[id] = true
-		case !p.unknown[id]:
-			p.unknown[id] = true
-			p.deps.Log.WarnContext(ctx, "outcomes of an event without a row are skipped", "event", id, "partition", p.partition)
-		}
-	}
-	return nil
-}
-
-// mine says whether an outcome can be written: it is about the whole partition, or its event has a row. The answer to a
-// command is kept even if the event is unknown: that is the answer.
-func (p *Projector) mine(o *wire.Outcome) bool {
-	return o.Object == 0 || p.known[o.Object] || o.Kind == wire.KindRefused || o.Kind == wire.KindRejected
+	m.outcomes.WithLabelValues(p.labels...).Add(float64(len(s.batch) - s.skipped))
+	m.skipped.WithLabelValues(p.labels...).Add(float64(s.skipped))
+	m.next.WithLabelValues(p.labels...).Set(float64(s.To.NextSeq))
+	m.logTime.WithLabelValues(p.labels...).Set(float64(s.To.LogTime) / 1e6)
+	m.violations.WithLabelValues("stock").Add(float64(s.broken))
 }
 
 // retry calls f until it succeeds, fails for good, or ctx ends.

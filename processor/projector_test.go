@@ -234,7 +234,7 @@ func TestProjector_SameBatchTwiceChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := w.projector()
-	again.at = store.Projected{NextSeq: 1}
+	again.does.Resume(store.Projected{NextSeq: 1})
 	if err := again.write(t.Context(), batch, next); !errors.Is(err, store.ErrProjectionMoved) {
 		t.Fatalf("got %v", err)
 	}

@@ -16,7 +16,7 @@ var errOutcome = errors.New("outcome cannot be projected")
 
 // writer turns outcomes into rows of one transaction.
 type writer struct {
-	rows   *store.Projection
+	rows   Rows
 	outage int64 // µs, as of the outcome being written
 	stock  []stockRow
 	open   bool // a booking was made since the newest chain head

@@ -132,9 +132,11 @@ func (w *world) projector() *Projector {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if p.at, err = w.db.Projected(w.t.Context(), p.name, 0); err != nil {
+	at, err := w.db.Projected(w.t.Context(), p.name, 0)
+	if err != nil {
 		w.t.Fatal(err)
 	}
+	p.does.Resume(at)
 	return p
 }
 
@@ -142,7 +144,7 @@ func (w *world) projector() *Projector {
 func (w *world) project(size int) {
 	w.t.Helper()
 	p := w.projector()
-	for from := int(p.at.NextSeq) - 1; from < len(w.all); {
+	for from := int(p.does.From().Seq) - 1; from < len(w.all); {
 		to := min(from+size, len(w.all))
 		batch, next := w.batch(from, to)
 		if err := p.write(w.t.Context(), batch, next); err != nil {

@@ -124,6 +124,10 @@ func NewReplica(core *Core, rules Rules) *Replica {
 // Core is the replica's state.
 func (r *Replica) Core() *Core { return r.core }
 
+// ReadFrom is where to read both topics from at the beginning. Every outcome number is in its topic at least once and
+// none is left out, so that number n+1 lies at offset n or later.
+func (r *Replica) ReadFrom() (log, outcomes int64) { return r.core.Next(), r.cursor.Position().Offset }
+
 // Role is what the replica is now.
 func (r *Replica) Role() Role { return r.role }
 

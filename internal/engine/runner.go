@@ -160,11 +160,10 @@ func (r *Runner) Run(ctx context.Context) error {
 	r.work = work
 	input, back := make(chan fetched, fetchesAhead), make(chan fetched, fetchesAhead)
 	events := r.deps.Events
+	next, from := r.replica.ReadFrom()
 	r.tasks.Go(func() {
-		r.fetch(events.Tail(r.cfg.Input, r.cfg.Partition, core.Next(), eventlog.TailConfig{MaxWait: fetchWait, TopicID: topic}), input, nil)
+		r.fetch(events.Tail(r.cfg.Input, r.cfg.Partition, next, eventlog.TailConfig{MaxWait: fetchWait, TopicID: topic}), input, nil)
 	})
-	// Every outcome number is in the topic at least once and none is left out, so number n+1 lies at offset n or later.
-	from := int64(core.Seq())
 	r.tasks.Go(func() {
 		r.fetch(events.Tail(r.cfg.Outcomes, r.cfg.Partition, from, eventlog.TailConfig{MaxWait: fetchWait}), back, r.gather)
 	})

@@ -62,16 +62,15 @@ func projected(ctx context.Context, q querier, projection string, partition int3
 // It returns ErrProjectionMoved, and writes nothing, unless the database stands exactly at from.
 func (db *DB) Project(ctx context.Context, projection string, partition int32, from, to Projected, write func(context.Context, *Projection) error) error {
 	return pgx.BeginFunc(ctx, db.Write, func(tx pgx.Tx) error {
-		// The row stays locked until the end: a second writer waits here, and then finds that it moved.
-		if err := move(ctx, tx, projection, partition, from, to); err != nil {
+		if err := stand(ctx, tx, projection, partition, from); err != nil {
 			return err
 		}
 		p := &Projection{tx: tx, partition: partition}
+		p.queue(`UPDATE projection_offsets SET next_seq = $3, next_offset = $4, hash = $5, outage = $6, log_time = $7, chain = $8
+			WHERE projection = $1 AND partition = $2`,
+			projection, partition, int64(to.NextSeq), to.NextOffset, int64(to.Hash), to.Outage, to.LogTime, notNil(to.Chain))
 		if err := write(ctx, p); err != nil {
 			return err
-		}
-		if p.batch.Len() == 0 {
-			return nil
 		}
 		if err := tx.SendBatch(ctx, &p.batch).Close(); err != nil {
 			return fmt.Errorf("writing projection %s/%d: %w", projection, partition, err)
@@ -80,7 +79,9 @@ func (db *DB) Project(ctx context.Context, projection string, partition int32, f
 	})
 }
 
-func move(ctx context.Context, tx pgx.Tx, projection string, partition int32, from, to Projected) error {
+// stand locks a projection's row until the end of the transaction and compares it: a second writer waits here, and then
+// finds that it moved.
+func stand(ctx context.Context, tx pgx.Tx, projection string, partition int32, from Projected) error {
 	if from.NextSeq == 1 {
 		_, err := tx.Exec(ctx, `INSERT INTO projection_offsets (projection, partition, next_seq, next_offset, hash)
 			VALUES ($1, $2, 1, 0, 0) ON CONFLICT DO NOTHING`, projection, partition)
@@ -88,18 +89,25 @@ func move(ctx context.Context, tx pgx.Tx, projection string, partition int32, fr
 			return fmt.Errorf("beginning projection %s/%d: %w", projection, partition, err)
 		}
 	}
-	tag, err := tx.Exec(ctx, `UPDATE projection_offsets
-		SET next_seq = $3, next_offset = $4, hash = $5, outage = $6, log_time = $7, chain = $8
-		WHERE projection = $1 AND partition = $2 AND next_seq = $9 AND hash = $10`,
-		projection, partition, int64(to.NextSeq), to.NextOffset, int64(to.Hash), to.Outage, to.LogTime, notNil(to.Chain),
-		int64(from.NextSeq), int64(from.Hash))
-	if err != nil {
+	at := Projected{NextSeq: 1}
+	var seq, hash int64
+	err := tx.QueryRow(ctx, `SELECT next_seq, hash FROM projection_offsets WHERE projection = $1 AND partition = $2 FOR UPDATE`,
+		projection, partition).Scan(&seq, &hash)
+	switch {
+	case err == nil:
+		at.NextSeq, at.Hash = uint64(seq), uint64(hash)
+	case !errors.Is(err, pgx.ErrNoRows):
 		return fmt.Errorf("moving projection %s/%d: %w", projection, partition, err)
 	}
-	if tag.RowsAffected() != 1 {
+	if !at.Stands(from) {
 		return fmt.Errorf("%w: %s/%d at outcome %d", ErrProjectionMoved, projection, partition, from.NextSeq)
 	}
 	return nil
+}
+
+// Stands says whether a projection is where a writer left it.
+func (at Projected) Stands(left Projected) bool {
+	return at.NextSeq == left.NextSeq && at.Hash == left.Hash
 }
 
 func notNil(b []byte) []byte {
