@@ -41,10 +41,10 @@ func (a *API) send(ctx context.Context, c *command) (wire.Outcome, error) {
 	value := wire.AppendRecord(nil, record, c.body)
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.AnswerWait)
 	defer cancel()
-	o, err := a.deps.Desk.Ask(ctx, func(ctx context.Context) error {
+	o, err := a.deps.Desk.AskUntil(ctx, func(ctx context.Context) error {
 		_, err := a.deps.Orders.Append(ctx, c.event.Partition, value, a.now().Add(CommandLife))
 		return err
-	}, c.id)
+	}, c.id, c.until)
 	if err == nil {
 		a.metrics.commands.WithLabelValues(c.name, outcomeName(o.Kind)).Inc()
 		// Another request with the same id may have been first: then the record there is not ours.

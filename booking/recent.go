@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"fairgate/internal/answer"
 	"fairgate/internal/sale"
 	"fairgate/internal/store"
 	"fairgate/internal/wire"
@@ -87,7 +88,7 @@ func (r *recent) hear(partition int32, o wire.Outcome) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if o.Index == 0 && o.Command != (wire.ID{}) {
+	if o.Index == 0 && o.Command != (wire.ID{}) && answer.Binding(&o) {
 		r.note(o, body)
 	}
 	switch b := body.(type) {

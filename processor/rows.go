@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"fairgate/internal/answer"
 	"fairgate/internal/sale"
 	"fairgate/internal/store"
 	"fairgate/internal/wire"
@@ -38,7 +39,7 @@ func (w *writer) outcome(o *wire.Outcome) error {
 		return fmt.Errorf("%w: %d: %w", errOutcome, o.Seq, err)
 	}
 	f := store.Fact{Event: o.Object, Booking: o.Ref, Offset: o.Offset, Seq: o.Seq, At: time.UnixMicro(o.At).UTC()}
-	if o.Index == 0 && o.Command != (wire.ID{}) {
+	if o.Index == 0 && o.Command != (wire.ID{}) && answer.Binding(o) {
 		if err := w.answer(f, o.Command, body); err != nil {
 			return err
 		}

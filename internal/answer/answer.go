@@ -64,8 +64,9 @@ type Desk struct {
 
 // waiter is one caller; next is another one that waits for the same command.
 type waiter struct {
-	answer chan wire.Outcome // of capacity 1
-	next   *waiter
+	answer   chan wire.Outcome // of capacity 1
+	notAfter int64             // of the caller's own record; 0: any outcome will do
+	next     *waiter
 }
 
 // New returns a Desk that does not read yet.
@@ -142,16 +143,27 @@ func (d *Desk) dispatch(partition int32, batch []wire.Outcome) {
 	}
 }
 
-// hand gives the outcome to everybody who waits for its command.
+// hand gives the outcome to everybody who waits for its command and is answered by it.
 func (d *Desk) hand(o *wire.Outcome) {
 	d.mu.Lock()
-	w := d.waiters[o.Command]
-	delete(d.waiters, o.Command)
-	for x := w; x != nil; x = x.next {
-		d.waiting--
+	var answered, stay *waiter
+	for w := d.waiters[o.Command]; w != nil; {
+		next := w.next
+		if Answers(o, w.notAfter) {
+			w.next, answered = answered, w
+			d.waiting--
+		} else {
+			w.next, stay = stay, w
+		}
+		w = next
+	}
+	if stay != nil {
+		d.waiters[o.Command] = stay
+	} else {
+		delete(d.waiters, o.Command)
 	}
 	d.mu.Unlock()
-	for ; w != nil; w = w.next {
+	for w := answered; w != nil; w = w.next {
 		own := *o
 		own.Body = append([]byte(nil), o.Body...)
 		w.answer <- own
@@ -162,10 +174,16 @@ func (d *Desk) hand(o *wire.Outcome) {
 // produce, so that no answer is missed; the outcome's bytes are the caller's own. Errors: ErrFull and ErrNotReady
 // (nothing was produced), produce's own, or ErrNoAnswer when ctx ends first (the command may still be decided).
 func (d *Desk) Ask(ctx context.Context, produce func(ctx context.Context) error, command wire.ID) (wire.Outcome, error) {
+	return d.AskUntil(ctx, produce, command, 0)
+}
+
+// AskUntil is Ask for a command that may be sent more than once under one id, each time with another not-after: that
+// another copy came too late does not answer the caller of this one.
+func (d *Desk) AskUntil(ctx context.Context, produce func(ctx context.Context) error, command wire.ID, notAfter int64) (wire.Outcome, error) {
 	if err := d.Ready(ctx); err != nil {
 		return wire.Outcome{}, err
 	}
-	w, err := d.register(command)
+	w, err := d.register(command, notAfter)
 	if err != nil {
 		return wire.Outcome{}, err
 	}
@@ -193,13 +211,13 @@ func (d *Desk) Ask(ctx context.Context, produce func(ctx context.Context) error,
 	}
 }
 
-func (d *Desk) register(command wire.ID) (*waiter, error) {
+func (d *Desk) register(command wire.ID, notAfter int64) (*waiter, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.waiting >= d.cfg.MaxWaiters {
 		return nil, ErrFull
 	}
-	w := &waiter{answer: make(chan wire.Outcome, 1), next: d.waiters[command]}
+	w := &waiter{answer: make(chan wire.Outcome, 1), notAfter: notAfter, next: d.waiters[command]}
 	d.waiters[command] = w
 	d.waiting++
 	return w, nil

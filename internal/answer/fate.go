@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"fairgate/internal/eventlog"
+	"fairgate/internal/wire"
 )
 
 // Fate is what may be said of a command that has no answer.
@@ -37,4 +38,18 @@ func FateAt(notAfter, logTime int64) Fate {
 		return NotTaken
 	}
 	return Pending
+}
+
+// Binding says whether an outcome is what its command came to. One that was rejected because it came too late, or because
+// no more ids could be remembered, came to nothing: sent again under the same id, with a later not-after, it may yet be
+// decided.
+func Binding(o *wire.Outcome) bool {
+	var r wire.Rejected
+	return o.DecodeInto(&r) != nil || r.Reason != wire.ReasonExpired && r.Reason != wire.ReasonFull
+}
+
+// Answers says whether an outcome of a command answers a caller who sent it with a not-after (0: whichever it has). That
+// another copy of it was too late says something of the caller's own only when that is too late as well.
+func Answers(o *wire.Outcome, notAfter int64) bool {
+	return notAfter == 0 || Binding(o) || FateAt(notAfter, o.At) == NotTaken
 }

@@ -109,7 +109,7 @@ func (a *audit) record(at int, value []byte, by *process) {
 	}
 }
 
-// term is a new leader. A leader that is well is never replaced, whatever happens to Postgres.
+// term is a new leader. One that leads and is well is never replaced, whatever happens to Postgres.
 func (a *audit) term(e wire.Epoch) {
 	w, old, now := a.w, a.leaders[a.leader], a.leaders[e.Leader]
 	a.w.say("epoch %d begins", e.Epoch)
@@ -117,7 +117,7 @@ func (a *audit) term(e wire.Epoch) {
 		a.clock.Epoch, a.leader, a.wonAt = e.Epoch, e.Leader, w.now
 		a.terms++
 	}()
-	if old == nil || now == nil || w.now-a.asked[e.Leader] > steady {
+	if old == nil || now == nil || old.role != engine.Leading || w.now-a.asked[e.Leader] > steady {
 		return
 	}
 	since, well := old.fine()

@@ -33,8 +33,8 @@ type topic struct {
 	name    string
 	values  [][]byte
 	waiting []func()
-	down    int  // nothing can be appended
-	dark    int  // nothing can be read
+	down    int // nothing can be appended
+	dark    int // nothing can be read
 	landed  func(at int, value []byte, by *process)
 }
 

@@ -188,7 +188,7 @@ func (c *crowd) flood() {
 
 // post sends something for whose answer nobody waits.
 func (c *crowd) post(value []byte) {
-	if g := c.door(); g != nil {
+	if g := c.door(); g != nil && len(g.queue) < queueMost {
 		g.enqueue(&call{value: value})
 	}
 }
@@ -204,6 +204,7 @@ func (c *crowd) try(cmd *command) {
 
 // told is what a gateway says when it has no outcome.
 func (c *crowd) told(cmd *command, until int64, fate answer.Fate, looked bool) {
+	c.w.say("command %s until %d, try %d: fate %d looked up %t", wire.Hex(cmd.head.Command), until-begin, cmd.tries, fate, looked)
 	switch fate {
 	case answer.NotTaken:
 		if cmd.tries > 1 && !looked {
@@ -244,6 +245,7 @@ func (c *crowd) later(cmd *command, until int64) {
 
 // answered is what a gateway heard in the log.
 func (c *crowd) answered(cmd *command, until int64, o wire.Outcome) {
+	c.w.say("command %s is answered by outcome %d, kind %d", wire.Hex(cmd.head.Command), o.Seq, o.Kind)
 	if o.Seq > c.w.audit.seq {
 		c.w.fail("somebody was told outcome %d of %d", o.Seq, c.w.audit.seq)
 	}
@@ -344,4 +346,3 @@ func (c *crowd) settled(attempt wire.ID) {
 		delete(c.payments, attempt)
 	}
 }
-

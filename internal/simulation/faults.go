@@ -60,7 +60,7 @@ type shape struct {
 	capacity   int
 	past       uint64 // epochs that the log has seen and Postgres has not
 	singleHost bool
-	waiting    bool // the log is `queue`
+	waiting    bool  // the log is `queue`
 	between    int64 // faults; 0 for none
 	kinds      [FaultLateAppend]bool
 	limits     stock.Limits
@@ -72,7 +72,7 @@ func pick[T any](w *world, of ...T) T { return of[w.IntN(len(of))] }
 func (w *world) draw() shape {
 	s := shape{
 		length: w.between(8*sale.Second, 30*sale.Second), nodes: pick(w, 2, 3, 3, 4), projectors: w.IntN(2) + 1, gateways: w.IntN(3) + 1,
-		grain: pick(w, int64(1), 1_000, 10_000, 50_000, 100_000), backlog: pick(w, 3_000, 60_000, 1<<20), fetch: pick(w, 3, 40, 1_000),
+		grain: pick(w, int64(1), 1_000, 10_000, 50_000, 100_000), backlog: pick(w, 3_000, 60_000, 1<<20), fetch: pick(w, 10, 100, 1_000),
 		batch: pick(w, 4, 60, 1_000), snapshots: w.between(sale.Second, 10*sale.Second), gap: w.between(5*sale.Millisecond, 100*sale.Millisecond),
 		events: w.IntN(4) + 1, capacity: pick(w, 3, 8, 40), singleHost: w.IntN(3) == 0, waiting: w.IntN(8) == 0,
 		between: pick(w, int64(0), 300*sale.Millisecond, sale.Second, 3*sale.Second, sale.Second, 3*sale.Second),

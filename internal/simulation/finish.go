@@ -117,7 +117,7 @@ func (w *world) promises() {
 		row, known := w.postgres.rows[key{table: tableCommand, id: id}].(commandRow)
 		f, decided := w.audit.firsts[id]
 		switch {
-		case known && decided && row.seq > f.seq:
+		case known && decided && row.seq != f.seq:
 			w.fail("command %s was decided by outcome %d and is answered by %d", wire.Hex(id), f.seq, row.seq)
 		case !known && decided:
 			w.fail("the answer to command %s is lost", wire.Hex(id))

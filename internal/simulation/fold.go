@@ -32,12 +32,15 @@ func newFold() *fold {
 }
 
 func (f *fold) take(o wire.Outcome) {
-	if o.Index == 0 && o.Command != (wire.ID{}) && f.commands[o.Command] == 0 {
-		f.commands[o.Command] = o.Seq
-	}
 	body := wire.NewOrderOutcome(o.Kind)
 	if body == nil || o.DecodeInto(body) != nil {
 		return // the model has said so
+	}
+	if r, ok := body.(*wire.Rejected); ok && (r.Reason == wire.ReasonExpired || r.Reason == wire.ReasonFull) {
+		return // it came to nothing, this time
+	}
+	if o.Index == 0 && o.Command != (wire.ID{}) && f.commands[o.Command] == 0 {
+		f.commands[o.Command] = o.Seq
 	}
 	b := f.bookings[o.Ref]
 	switch x := body.(type) {
@@ -79,7 +82,9 @@ func (f *fold) numbers(event int64, all ...wire.Stock) {
 	}
 }
 
-func (b *folded) running() bool { return slices.Contains([]string{"held", "offered", "frozen"}, b.status) }
+func (b *folded) running() bool {
+	return slices.Contains([]string{"held", "offered", "frozen"}, b.status)
+}
 
 func (f *fold) extended(o wire.Outcome, x *wire.Extended) {
 	if x.Scope == 0 {

@@ -14,6 +14,7 @@ import (
 const (
 	answerWait = 2 * sale.Second
 	laneMost   = 500 // records in one call
+	queueMost  = 200 // records that wait, of those for whose answers nobody waits
 )
 
 // gateway takes commands of fans: it appends them, waits for their outcomes, and says what may be said when none comes.
@@ -88,12 +89,19 @@ func (g *gateway) hand(o wire.Outcome) {
 	if all == nil {
 		return
 	}
-	delete(g.waiters, o.Command)
+	var stay []*call
 	for _, k := range all {
-		if !k.over {
+		switch {
+		case k.over:
+		case answer.Answers(&o, k.notAfter):
 			k.over = true
 			g.w.crowd.answered(k.c, k.notAfter, o)
+		default:
+			stay = append(stay, k)
 		}
+	}
+	if delete(g.waiters, o.Command); stay != nil {
+		g.waiters[o.Command] = stay
 	}
 }
 

@@ -416,4 +416,3 @@ func (n *node) leave() {
 	once := within(&n.process, leaseCall, func(error) { gone() })
 	l.release(func() { once(nil) })
 }
-

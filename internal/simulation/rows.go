@@ -22,7 +22,9 @@ type booking struct {
 	last     uint64
 }
 
-func (b *booking) live() bool { return b.status == "held" || b.status == "offered" || b.status == "frozen" }
+func (b *booking) live() bool {
+	return b.status == "held" || b.status == "offered" || b.status == "frozen"
+}
 
 // eventRow and typeRow are rows of events and ticket_types.
 type eventRow struct {

@@ -81,7 +81,7 @@ func (f *fold) take(o wire.Outcome, body wire.Body) {
 		return
 	}
 	f.seq, f.hash, f.now = o.Seq, o.Hash, o.At
-	if o.Index == 0 && o.Command != (wire.ID{}) {
+	if o.Index == 0 && o.Command != (wire.ID{}) && !passing(body) {
 		if _, again := f.commands[o.Command]; !again {
 			f.commands[o.Command] = answer{o.Seq, o.At, o.Object, answersHold(body)}
 		}
@@ -112,6 +112,12 @@ func (f *fold) take(o wire.Outcome, body wire.Body) {
 			f.moved(o, k, body)
 		}
 	}
+}
+
+// passing says that a command came to nothing, this time: too late, or too many at once. Sent again it may be decided.
+func passing(b wire.Body) bool {
+	r, ok := b.(*wire.Rejected)
+	return ok && (r.Reason == wire.ReasonExpired || r.Reason == wire.ReasonFull)
 }
 
 func answersHold(b wire.Body) bool {
