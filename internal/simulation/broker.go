@@ -17,7 +17,7 @@ var (
 
 const (
 	callTimeout = 2 * sale.Second // of one call of the broker
-	fetchWait   = 100 * sale.Millisecond
+	fetchWait   = 250 * sale.Millisecond
 )
 
 // broker has the log and its outcomes. What it has acknowledged, or let anybody read, it never loses.

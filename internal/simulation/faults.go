@@ -71,11 +71,11 @@ func pick[T any](w *world, of ...T) T { return of[w.IntN(len(of))] }
 
 func (w *world) draw() shape {
 	s := shape{
-		length: w.between(8*sale.Second, 30*sale.Second), nodes: pick(w, 2, 3, 3, 4), projectors: w.IntN(2) + 1, gateways: w.IntN(3) + 1,
+		length: w.between(4*sale.Second, 24*sale.Second), nodes: pick(w, 2, 3, 3, 4), projectors: w.IntN(2) + 1, gateways: w.IntN(3) + 1,
 		grain: pick(w, int64(1), 1_000, 10_000, 50_000, 100_000), backlog: pick(w, 3_000, 60_000, 1<<20), fetch: pick(w, 10, 100, 1_000),
-		batch: pick(w, 4, 60, 1_000), snapshots: w.between(sale.Second, 10*sale.Second), gap: w.between(5*sale.Millisecond, 100*sale.Millisecond),
+		batch: pick(w, 4, 60, 1_000), snapshots: w.between(sale.Second, 10*sale.Second), gap: w.between(10*sale.Millisecond, 150*sale.Millisecond),
 		events: w.IntN(4) + 1, capacity: pick(w, 3, 8, 40), singleHost: w.IntN(3) == 0, waiting: w.IntN(8) == 0,
-		between: pick(w, int64(0), 300*sale.Millisecond, sale.Second, 3*sale.Second, sale.Second, 3*sale.Second),
+		between: pick(w, int64(0), 100*sale.Millisecond, 300*sale.Millisecond, sale.Second, sale.Second, 2*sale.Second),
 	}
 	if w.IntN(4) == 0 {
 		s.past = w.Uint64N(1 << 33)
@@ -88,9 +88,9 @@ func (w *world) draw() shape {
 		s.limits = stock.Limits{Events: 12, Bookings: 60, Waiting: 5, Passes: 20, Batch: 3}
 	}
 	if w.cfg.Heavy {
-		s.length, s.nodes, s.projectors, s.gateways, s.waiting = 20*sale.Second, 2, 1, 2, false
+		s.length, s.nodes, s.projectors, s.gateways, s.waiting = 6*sale.Second, 2, 1, 2, false
 		s.burst, s.gap, s.fetch, s.batch, s.backlog = 250, 20*sale.Millisecond, 1_000, 1_000, 8<<20
-		s.events, s.capacity, s.between, s.limits = 16, 400, 5*sale.Second, stock.Limits{}
+		s.events, s.capacity, s.between, s.limits = 16, 400, 2*sale.Second, stock.Limits{}
 		s.snapshots = 5 * sale.Second
 	}
 	return s

@@ -125,7 +125,7 @@ func (n *node) run(core *engine.Core) {
 	n.back = &stream{topic: n.w.broker.outcomes, from: outcomes}
 	n.ready = true
 	n.end(n.w.now)
-	n.every(tickEvery/4, n.pump)
+	n.every(tickEvery/2, n.pump)
 	n.keepSnapshots()
 	n.pump()
 }

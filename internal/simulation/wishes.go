@@ -29,9 +29,9 @@ func (c *crowd) wish() (wire.Record, wire.Body) {
 		return c.about(head, c.made, func(offer) wire.Body {
 			return &wire.Extend{Cause: wire.CausePaymentSlot, By: w.between(sale.Second, 20*sale.Second)}
 		})
-	case k < 87:
+	case k < 87 && !w.cfg.Heavy:
 		return head, &wire.Extend{Scope: 1, Cause: wire.CauseOperator, By: w.between(sale.Second, 5*sale.Second)}
-	case k < 89:
+	case k >= 87 && k < 89:
 		head.Command = wire.ID{}
 		return c.about(head, c.sold, func(o offer) wire.Body { return &wire.CaptureFailed{Attempt: o.paid} })
 	case k < 92:
