@@ -23,6 +23,7 @@ type options struct {
 	workers      int
 	results      string
 	commit       string
+	most         int
 	trace        bool
 }
 
@@ -36,6 +37,7 @@ func main() {
 	flag.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "how many worlds at once")
 	flag.StringVar(&o.results, "results", "", "file to append a line to")
 	flag.StringVar(&o.commit, "commit", "unknown", "what is being simulated, for the results")
+	flag.IntVar(&o.most, "most", 10, "violations after which to stop: more of the same teach nothing")
 	flag.BoolVar(&o.trace, "trace", false, "tell what happens; for one seed")
 	flag.Parse()
 	if err := run(o); err != nil {
@@ -60,9 +62,6 @@ func (s *sum) add(r simulation.Result) {
 		s.faults[i] += n
 	}
 }
-
-// maxViolations ends a campaign: more of the same teach nothing.
-const maxViolations = 10
 
 func run(o options) error {
 	if o.trace {
@@ -101,7 +100,7 @@ func campaign(o options, began time.Time) *sum {
 		defer mu.Unlock()
 		seed := next
 		next++
-		return seed, len(total.violations) < maxViolations && (o.seeds == 0 || seed < o.first+o.seeds) &&
+		return seed, len(total.violations) < o.most && (o.seeds == 0 || seed < o.first+o.seeds) &&
 			(o.length == 0 || time.Since(began) < o.length) && (o.seeds > 0 || o.length > 0)
 	}
 	for range o.workers {
