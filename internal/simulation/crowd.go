@@ -38,6 +38,7 @@ type command struct {
 	body  wire.Body
 	life  int64
 	tries int
+	asked int64 // the newest not-after under which it was looked up
 	// denied is the not-after of a request that was not taken; no other one has the same.
 	denied int64
 }
@@ -106,8 +107,8 @@ func (c *crowd) define() {
 	}
 	for e := int64(1); e <= int64(w.shape.events); e++ {
 		put(wire.Record{Object: e}, &wire.DefineEvent{
-			Currency: currency, Hold: w.between(sale.Second, 12*sale.Second), Offer: w.between(sale.Second, 6*sale.Second),
-			Grace: w.between(sale.Second, 8*sale.Second), Frozen: w.between(sale.Second, 8*sale.Second),
+			Currency: currency, Hold: w.round(12 * sale.Second), Offer: w.round(6 * sale.Second), Grace: w.round(8 * sale.Second),
+			Frozen: w.round(8 * sale.Second),
 			PerUser: uint16(w.IntN(3) * 4), NeedsPass: w.IntN(4) == 0,
 		})
 		for k := range uint32(2) {
@@ -117,6 +118,12 @@ func (c *crowd) define() {
 			})
 		}
 	}
+}
+
+// round draws a length of at least a second that coarse clocks can meet exactly.
+func (w *world) round(most int64) int64 {
+	const step = 100 * sale.Millisecond
+	return w.between(sale.Second, most) / step * step
 }
 
 // start lets fans come and workers tell.
@@ -228,14 +235,15 @@ func (c *crowd) told(cmd *command, until int64, fate answer.Fate, looked bool) {
 
 // later asks again, as the Location of a 202 says, or sends the same again under the same key.
 func (c *crowd) later(cmd *command, until int64) {
-	if len(c.pending) < 10_000 {
+	if len(c.pending) < 10_000 && cmd.asked != until {
 		c.pending = append(c.pending, asked{cmd, until})
+		cmd.asked = until
 	}
 	if c.quiet {
 		return
 	}
-	c.w.after(c.w.between(100*sale.Millisecond, 4*sale.Second), func() {
-		if cmd.head.Flags&wire.FlagKeyed != 0 && !c.quiet && cmd.tries < 4 && c.w.IntN(2) == 0 {
+	c.w.after(c.w.between(20*sale.Millisecond, 3*sale.Second), func() {
+		if cmd.head.Flags&wire.FlagKeyed != 0 && !c.quiet && cmd.tries < 4 && c.w.IntN(4) == 0 {
 			c.try(cmd)
 		} else if g := c.door(); g != nil && !g.paused {
 			g.lookUp(cmd, until)

@@ -14,6 +14,7 @@ const (
 	FaultCrash Fault = iota
 	FaultPause
 	FaultStop
+	FaultHandOver
 	FaultNoPostgres
 	FaultNoBroker
 	FaultNoFetch
@@ -38,7 +39,7 @@ const (
 
 // String is the name in results.
 func (f Fault) String() string {
-	return [...]string{"crash", "pause", "stop", "no-postgres", "no-broker", "no-fetch", "no-produce", "clock", "projector",
+	return [...]string{"crash", "pause", "stop", "hand-over", "no-postgres", "no-broker", "no-fetch", "no-produce", "clock", "projector",
 		"gateway", "postgres-down", "failover", "postgres-lost", "postgres-shaky", "broker-down", "log-down", "outcomes-down",
 		"broker-dark", "broker-shaky", "damaged-snapshot", "full-stop", "late-append"}[f]
 }
@@ -72,7 +73,7 @@ func pick[T any](w *world, of ...T) T { return of[w.IntN(len(of))] }
 func (w *world) draw() shape {
 	s := shape{
 		length: w.between(4*sale.Second, 24*sale.Second), nodes: pick(w, 2, 3, 3, 4), projectors: w.IntN(2) + 1, gateways: w.IntN(3) + 1,
-		grain: pick(w, int64(1), 1_000, 10_000, 50_000, 100_000), backlog: pick(w, 3_000, 60_000, 1<<20), fetch: pick(w, 10, 100, 1_000),
+		grain: pick(w, int64(1), 10_000, 50_000, 100_000, 100_000), backlog: pick(w, 3_000, 60_000, 1<<20), fetch: pick(w, 10, 100, 1_000),
 		batch: pick(w, 4, 60, 1_000), snapshots: w.between(sale.Second, 10*sale.Second), gap: w.between(10*sale.Millisecond, 150*sale.Millisecond),
 		events: w.IntN(4) + 1, capacity: pick(w, 3, 8, 40), singleHost: w.IntN(3) == 0, waiting: w.IntN(8) == 0,
 		between: pick(w, int64(0), 100*sale.Millisecond, 300*sale.Millisecond, sale.Second, sale.Second, 2*sale.Second),
@@ -132,6 +133,8 @@ func (w *world) strike(f Fault) {
 		n.pause(short)
 	case FaultStop:
 		n.stop()
+	case FaultHandOver:
+		n.handOver(w.nodes[w.IntN(len(w.nodes))].name)
 	case FaultNoPostgres:
 		w.cut(&n.process, &n.noPostgres, short)
 	case FaultNoBroker:

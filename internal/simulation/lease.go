@@ -12,6 +12,8 @@ const (
 	leaseTTL  = 1500 * sale.Millisecond
 	leaseWait = 250 * sale.Millisecond // for the lock, in the server
 	leaseCall = sale.Second            // one renewal or release
+	heirFirst = 150 * sale.Millisecond
+	asideFor  = 40 * sale.Millisecond
 	// contendAgain is the pause before a contention whose connection failed is begun anew.
 	contendAgain = 200 * sale.Millisecond
 )
@@ -20,8 +22,10 @@ const (
 type leaseRow struct {
 	epoch   uint64
 	holder  wire.ID
-	session store.Session
+	session backend
 	renewed time.Time
+	heir    string // the node that may take it first, until
+	until   time.Time
 }
 
 var leaseKey = key{table: tableLease}
@@ -32,13 +36,18 @@ func (pg *postgres) lease() leaseRow {
 }
 
 // seen is the row as a candidate sees it.
-func (r leaseRow) seen() store.LeaseRow {
-	s := store.LeaseRow{Epoch: int64(r.epoch), PID: r.session.PID, Renewed: r.renewed}
+func (pg *postgres) seen(by *node) store.LeaseRow {
+	r := pg.lease()
+	s := store.LeaseRow{Epoch: int64(r.epoch), PID: r.session.PID, Renewed: r.renewed, At: pg.clock()}
 	if r.holder != (wire.ID{}) {
 		s.Holder = append([]byte(nil), r.holder[:]...)
+	} else if r.heir != "" {
+		s.Favoured = r.heir == by.name
+		s.Reserved = !s.Favoured && s.At.Before(r.until)
 	}
 	if r.session.PID != 0 {
 		s.Started = &r.session.Started
+		s.Manned = pg.lock != nil && pg.lock.PID == r.session.PID && pg.lock.Started.Equal(r.session.Started)
 	}
 	return s
 }
@@ -53,21 +62,27 @@ type lease struct {
 	locked bool
 	over   bool
 
-	candidate store.Candidate
-	origin    int64
-	sight     store.Sight
+	election  store.Election
+	began     int64
+	handicap  int64
 	cancelled bool
+	winning   bool // the row is ours
+	told      bool
 	ended     func(won bool)
 }
 
 // contend does what store.Contend does; ended is told once, unless the node dies.
 func contend(n *node, id wire.ID, ended func(l *lease, won bool)) *lease {
-	l := &lease{w: n.w, n: n, id: id, candidate: store.NewCandidate(time.Duration(leaseTTL) * time.Microsecond), origin: n.w.now}
+	l := &lease{w: n.w, n: n, id: id, election: store.NewElection(duration(leaseTTL)), began: n.w.now, handicap: n.handicap}
 	l.ended = func(won bool) {
+		if l.told {
+			return
+		}
+		l.told = true
 		if !won {
 			l.close()
 		}
-		ended(l, won)
+		ended(l, won || l.winning)
 	}
 	n.w.postgres.connect(&n.process, func(s *session, err error) {
 		if l.s = s; err != nil {
@@ -80,6 +95,7 @@ func contend(n *node, id wire.ID, ended func(l *lease, won bool)) *lease {
 }
 
 func (l *lease) close() {
+	l.locked = false
 	l.w.postgres.hangUp(l.s)
 	l.s = nil
 }
@@ -104,49 +120,49 @@ func (l *lease) call(do, then func()) {
 	})
 }
 
+func duration(micros int64) time.Duration { return time.Duration(micros) * time.Microsecond }
+
 func (l *lease) look() {
-	l.call(func() { l.sight.Row = l.w.postgres.lease().seen() }, func() {
-		l.sight.At = l.w.now - l.origin
-		if l.candidate.Sees(l.sight) {
-			l.take()
-			return
+	var row store.LeaseRow
+	l.call(func() { row = l.w.postgres.seen(l.n) }, func() {
+		switch l.election.See(row, l.locked, duration(l.w.now-l.began), duration(l.handicap)) {
+		case store.TakeLease:
+			l.take(row)
+		case store.StepAside:
+			l.letGo(asideFor)
+		case store.Yield:
+			l.letGo(l.handicap)
+		default:
+			l.lock(l.look)
 		}
-		l.stepBack()
 	})
 }
 
-// stepBack gives the lock to a holder that lives.
-func (l *lease) stepBack() {
-	if !l.sight.Locked {
-		l.lock()
+// letGo gives the lock to others, waits, and begins again.
+func (l *lease) letGo(wait int64) {
+	again := func() { l.n.after(wait, func() { l.lock(l.look) }) }
+	if !l.locked {
+		again()
 		return
 	}
 	s := l.s
-	l.call(func() { l.w.postgres.unlock(s) }, func() { l.n.after(leaseWait/5, l.lock) })
-}
-
-// lock waits for the lock, and looks at who has it.
-func (l *lease) lock() {
-	pg, s, row := l.w.postgres, l.s, l.sight.Row
-	locked, held := false, false
-	l.call(func() {
-		if pg.lock == nil {
-			pg.lock, locked = s, true
-			return
-		}
-		held = row.Names(pg.lock.Session)
-	}, func() {
-		l.sight.Locked, l.sight.Held = locked, held
-		if locked {
-			l.look()
-			return
-		}
-		l.wait(s)
+	l.call(func() { l.w.postgres.unlock(s) }, func() {
+		l.locked = false
+		again()
 	})
 }
 
-func (l *lease) wait(s *session) {
-	pg := l.w.postgres
+// lock waits for the lock, but not for long.
+func (l *lease) lock(then func()) {
+	if l.locked {
+		then()
+		return
+	}
+	pg, s := l.w.postgres, l.s
+	if s == nil {
+		l.ended(false)
+		return
+	}
 	told := false
 	tell := func(locked bool) {
 		if told {
@@ -158,12 +174,12 @@ func (l *lease) wait(s *session) {
 				l.ended(false)
 				return
 			}
-			l.sight.Locked = locked
-			l.look()
+			l.locked = locked
+			then()
 		})
 	}
 	l.call(func() {
-		if pg.lock == nil {
+		if pg.lock == nil || pg.lock == s {
 			pg.lock = s
 			tell(true)
 			return
@@ -177,33 +193,29 @@ func (l *lease) wait(s *session) {
 	}, func() {})
 }
 
-// take makes the row ours if it still is as it was seen.
-func (l *lease) take() {
-	pg, s, seen, locked := l.w.postgres, l.s, l.sight.Row, l.sight.Locked
+// take makes the row ours if it still is as it was seen, and then ends the session that hangs.
+func (l *lease) take(seen store.LeaseRow) {
+	pg, s, locked := l.w.postgres, l.s, l.locked
 	won := false
 	l.call(func() {
-		if old := pg.sessions[seen.PID]; !locked && old != nil && old != s && seen.Names(old.Session) {
+		row, now := pg.lease(), pg.seen(l.n)
+		if now.Epoch != seen.Epoch || string(now.Holder) != string(seen.Holder) || !now.Renewed.Equal(seen.Renewed) {
+			return
+		}
+		won = true
+		l.epoch = row.epoch + 1
+		pg.set(leaseKey, leaseRow{epoch: l.epoch, holder: l.id, session: s.backend, renewed: pg.clock()})
+		pg.w.say("%s takes the lease, epoch %d (free=%t locked=%t)", l.n.name, l.epoch, seen.Free(), locked)
+		if old := pg.sessions[seen.PID]; !locked && old != nil && old != s && seen.Started != nil && old.Started.Equal(*seen.Started) {
 			pg.end(old)
 		}
 	}, func() {
-		l.call(func() {
-			row := pg.lease()
-			now := row.seen()
-			if now.Epoch != seen.Epoch || string(now.Holder) != string(seen.Holder) || !now.Renewed.Equal(seen.Renewed) {
-				return
-			}
-			won = true
-			l.epoch = row.epoch + 1
-			pg.set(leaseKey, leaseRow{l.epoch, l.id, s.Session, pg.clock()})
-			pg.w.say("%s takes the lease, epoch %d (free=%t locked=%t)", l.n.name, l.epoch, seen.Free(), locked)
-		}, func() {
-			if !won {
-				l.stepBack()
-				return
-			}
-			l.locked = locked
-			l.ended(true)
-		})
+		if !won {
+			l.letGo(0)
+			return
+		}
+		l.winning = true
+		l.lock(func() { l.ended(true) })
 	})
 }
 
@@ -239,7 +251,7 @@ func (l *lease) update(epoch uint64, done func(lost bool, err error)) {
 	pg.call(&l.n.process, s, func() {
 		row := pg.lease()
 		if lost = row.holder != l.id; !lost {
-			pg.set(leaseKey, leaseRow{max(row.epoch, epoch), l.id, s.Session, pg.clock()})
+			pg.set(leaseKey, leaseRow{epoch: max(row.epoch, epoch), holder: l.id, session: s.backend, renewed: pg.clock()})
 		}
 	}, func(err error) {
 		if err != nil || lost || l.locked {
@@ -266,7 +278,7 @@ func (l *lease) ifBroken(err error) {
 }
 
 // release gives it back.
-func (l *lease) release(done func()) {
+func (l *lease) release(heir string, done func()) {
 	pg := l.w.postgres
 	if l.s == nil || l.over {
 		l.abandon()
@@ -275,7 +287,7 @@ func (l *lease) release(done func()) {
 	}
 	pg.call(&l.n.process, l.s, func() {
 		if row := pg.lease(); row.holder == l.id {
-			pg.set(leaseKey, leaseRow{epoch: row.epoch, renewed: row.renewed})
+			pg.set(leaseKey, leaseRow{epoch: row.epoch, renewed: row.renewed, heir: heir, until: pg.clock().Add(duration(heirFirst))})
 			pg.w.say("%s gives the lease back", l.n.name)
 		}
 	}, func(error) {

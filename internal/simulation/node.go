@@ -37,7 +37,9 @@ type node struct {
 	leaseNext  []func()
 	emission   *emission
 	draining   bool
-	ready      bool // it runs and is not about to end
+	handicap   int64
+	heir       string // whom the lease is given to when it is released next
+	ready      bool   // it runs and is not about to end
 	role       engine.Role
 }
 
@@ -58,7 +60,7 @@ type emission struct {
 
 func newNode(w *world, i int) *node {
 	n := &node{process: process{w: w, name: fmt.Sprintf("node%d", i)}}
-	n.clock = w.goodClock()
+	n.clock, n.handicap = w.goodClock(), int64(i%2)*20*sale.Millisecond
 	n.begin()
 	n.boot()
 	return n
@@ -82,7 +84,7 @@ func (w *world) machine() engine.Machine {
 func (n *node) boot() {
 	n.alive = true
 	n.replica, n.contention, n.lease, n.leaseBusy, n.leaseNext, n.emission = nil, nil, nil, false, nil, nil
-	n.draining, n.role, n.pumping = false, engine.Standby, false
+	n.draining, n.role, n.pumping, n.heir = false, engine.Standby, false, ""
 	n.restore()
 }
 
@@ -307,8 +309,9 @@ func (n *node) elect(t engine.Todo) {
 	}
 	if t.Release && n.lease != nil {
 		n.w.say("%s wants to give the lease back", n.name)
-		l := n.lease
-		n.useLease(func(done func(bool, error)) { l.release(func() { done(true, nil) }) })
+		l, heir := n.lease, n.heir
+		n.heir = ""
+		n.useLease(func(done func(bool, error)) { l.release(heir, func() { done(true, nil) }) })
 	}
 	if epoch := t.Renew; epoch != 0 && n.lease != nil {
 		l := n.lease
@@ -385,6 +388,17 @@ func (n *node) heard(l *lease, lost bool) {
 	n.again()
 }
 
+// handOver gives the partition to another node, dead or alive.
+func (n *node) handOver(heir string) {
+	if n.replica == nil || n.paused || !n.replica.HandOver(n.w.now) {
+		return
+	}
+	n.w.say("%s hands over to %s", n.name, heir)
+	n.heir = heir
+	n.healthy = n.w.now // whoever leads next does not take it from one that wants it
+	n.pump()
+}
+
 // stop is SIGTERM: what was applied is emitted, the lease given back, and the process ends.
 func (n *node) stop() {
 	if n.replica == nil || n.draining || n.paused {
@@ -414,5 +428,5 @@ func (n *node) leave() {
 		return
 	}
 	once := within(&n.process, leaseCall, func(error) { gone() })
-	l.release(func() { once(nil) })
+	l.release("", func() { once(nil) })
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"fairgate/internal/sale"
-	"fairgate/internal/store"
 	"fairgate/internal/wire"
 )
 
@@ -66,8 +65,14 @@ type change struct {
 type session struct {
 	owner *process
 	life  int
-	store.Session
+	backend
 	open bool
+}
+
+// backend is what a lease's row names.
+type backend struct {
+	PID     int32
+	Started time.Time
 }
 
 // waiter waits for the advisory lock.

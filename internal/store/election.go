@@ -2,87 +2,91 @@ package store
 
 import "time"
 
-// leaseRow is what a candidate saw of a lease in one look: the row, and what Postgres said of it in the same moment.
-type leaseRow struct {
-	epoch   int64
-	holder  []byte
-	pid     int32
-	started *time.Time
-	renewed time.Time
+// LeaseRow is what a candidate saw of a lease in one look: the row, and what Postgres said of it in the same moment.
+type LeaseRow struct {
+	Epoch   int64
+	Holder  []byte
+	PID     int32
+	Started *time.Time
+	Renewed time.Time
 
-	at       time.Time // Postgres' clock
-	manned   bool      // the very backend that the row names has the session lock
-	reserved bool      // it was given back in favour of another candidate, whose moment is not over
-	favoured bool      // it was given back in favour of this candidate
+	At       time.Time // Postgres' clock
+	Manned   bool      // the very backend that the row names has the session lock
+	Reserved bool      // it was given back in favour of another candidate, whose moment is not over
+	Favoured bool      // it was given back in favour of this candidate
 }
 
-// free says that the holder gave the lease back, or that there never was one.
-func (r leaseRow) free() bool { return len(r.holder) == 0 }
+// Free says that the holder gave the lease back, or that there never was one.
+func (r LeaseRow) Free() bool { return len(r.Holder) == 0 }
 
 // same says that nobody has touched the row.
-func (r leaseRow) same(o leaseRow) bool {
-	return r.renewed.Equal(o.renewed) && r.session(o) && r.epoch == o.epoch
+func (r LeaseRow) same(o LeaseRow) bool {
+	return r.Renewed.Equal(o.Renewed) && r.session(o) && r.Epoch == o.Epoch
 }
 
 // session says that both rows name the same session of the same holder.
-func (r leaseRow) session(o leaseRow) bool {
-	return string(r.holder) == string(o.holder) && r.pid == o.pid &&
-		(r.started == nil) == (o.started == nil) && (r.started == nil || r.started.Equal(*o.started))
+func (r LeaseRow) session(o LeaseRow) bool {
+	return string(r.Holder) == string(o.Holder) && r.PID == o.PID &&
+		(r.Started == nil) == (o.Started == nil) && (r.Started == nil || r.Started.Equal(*o.Started))
 }
 
-// election is what a candidate has seen of a lease over one unbroken connection, and decides whether it may take it. It
-// is pure.
-type election struct {
+// Election is what a candidate has seen of a lease over one unbroken connection, and decides whether it may take it. It
+// is pure: Contend drives it, and so does a simulation of it.
+type Election struct {
 	ttl     time.Duration
-	first   leaseRow      // as it became what it is now
+	first   LeaseRow      // as it became what it is now
 	since   time.Duration // on the candidate's clock
 	manned  bool          // the session that the row names was seen with the lock
 	yielded bool          // to those who lead less, once for each chance
 	began   bool
 }
 
-// choice is what a candidate does next.
-type choice uint8
+// NewElection has seen nothing yet.
+func NewElection(ttl time.Duration) Election { return Election{ttl: ttl} }
 
+// Choice is what a candidate does next.
+type Choice uint8
+
+// What a candidate may do.
 const (
-	keepWaiting choice = iota
-	stepAside          // give the lock to whoever has a better right to it, and wait a moment
-	yield              // give the lock to whoever leads less, and wait for one's handicap
-	takeLease
+	KeepWaiting Choice = iota
+	StepAside          // give the lock to whoever has a better right to it, and wait a moment
+	Yield              // give the lock to whoever leads less, and wait for one's handicap
+	TakeLease
 )
 
-// see judges one look. locked says that the candidate has the session lock; now is a clock that never jumps; handicap is
+// See judges one look. locked says that the candidate has the session lock; now is a clock that never jumps; handicap is
 // how long those who should rather lead are let go first.
 //
 // A fresh connection that finds the lock free proves nothing: the database itself may have restarted under a living
 // holder. Nor does a lock that some other candidate had for a moment: only the holder's own session counts.
-func (e *election) see(row leaseRow, locked bool, now, handicap time.Duration) choice {
+func (e *Election) See(row LeaseRow, locked bool, now, handicap time.Duration) Choice {
 	if !e.began || !row.same(e.first) {
 		e.manned = e.manned && row.session(e.first)
 		e.yielded = e.yielded && row.session(e.first)
 		e.began, e.first, e.since = true, row, now
 	}
-	e.manned = e.manned || row.manned
-	died := e.manned && !row.free()
+	e.manned = e.manned || row.Manned
+	died := e.manned && !row.Free()
 	switch {
-	case locked && row.reserved:
-		return stepAside
-	case locked && (row.free() || died):
-		if handicap > 0 && !e.yielded && !row.favoured {
+	case locked && row.Reserved:
+		return StepAside
+	case locked && (row.Free() || died):
+		if handicap > 0 && !e.yielded && !row.Favoured {
 			e.yielded = true
-			return yield
+			return Yield
 		}
-		return takeLease
+		return TakeLease
 	case e.hung(row, now, handicap):
-		return takeLease
+		return TakeLease
 	case locked:
-		return stepAside
+		return StepAside
 	}
-	return keepWaiting
+	return KeepWaiting
 }
 
 // hung says that nobody renewed the row for a whole TTL, by Postgres' clock and by ours: the one may jump, and the other
 // runs on while we were stopped ourselves.
-func (e *election) hung(row leaseRow, now, handicap time.Duration) bool {
-	return row.at.Sub(e.first.at) >= e.ttl && now-e.since >= e.ttl+handicap
+func (e *Election) hung(row LeaseRow, now, handicap time.Duration) bool {
+	return row.At.Sub(e.first.At) >= e.ttl && now-e.since >= e.ttl+handicap
 }

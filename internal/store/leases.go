@@ -96,26 +96,26 @@ func (l *Lease) contend(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	began, e := time.Now(), election{ttl: l.request.TTL}
+	began, e := time.Now(), NewElection(l.request.TTL)
 	for {
 		row, err := l.look(ctx)
 		if err != nil {
 			return err
 		}
 		handicap := l.handicap()
-		switch e.see(row, l.locked, time.Since(began), handicap) {
-		case takeLease:
+		switch e.See(row, l.locked, time.Since(began), handicap) {
+		case TakeLease:
 			if won, err := l.take(ctx, row); err != nil || won {
 				return err
 			}
 			if err := l.letGo(ctx, 0); err != nil {
 				return err
 			}
-		case stepAside:
+		case StepAside:
 			if err := l.letGo(ctx, asideFor); err != nil {
 				return err
 			}
-		case yield:
+		case Yield:
 			if err := l.letGo(ctx, handicap); err != nil {
 				return err
 			}
@@ -154,7 +154,7 @@ func (l *Lease) letGo(ctx context.Context, wait time.Duration) error {
 //
 // A session that hangs would keep its lock for ever, so the taker ends it: only once the row is its own, and only the
 // very backend that the row named, whose pid may belong to somebody else by now.
-func (l *Lease) take(ctx context.Context, seen leaseRow) (bool, error) {
+func (l *Lease) take(ctx context.Context, seen LeaseRow) (bool, error) {
 	err := l.conn.QueryRow(ctx, `WITH won AS (
 			UPDATE leases SET epoch = epoch + 1, holder = $2, address = $3, heir = '', pid = pg_backend_pid(),
 				backend_start = (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()),
@@ -163,8 +163,8 @@ func (l *Lease) take(ctx context.Context, seen leaseRow) (bool, error) {
 			RETURNING epoch)
 		SELECT epoch, (SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 			WHERE NOT $7 AND pid = $8 AND backend_start = $9 AND pid <> pg_backend_pid()) IS NULL FROM won`,
-		l.request.Name, l.request.Holder[:], l.request.Address, seen.epoch, seen.holder, seen.renewed,
-		l.locked, seen.pid, seen.started).Scan(&l.epoch, nil)
+		l.request.Name, l.request.Holder[:], l.request.Address, seen.Epoch, seen.Holder, seen.Renewed,
+		l.locked, seen.PID, seen.Started).Scan(&l.epoch, nil)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return false, nil
 	}
@@ -190,8 +190,8 @@ func (l *Lease) lock(ctx context.Context) error {
 	return err
 }
 
-func (l *Lease) look(ctx context.Context) (leaseRow, error) {
-	var r leaseRow
+func (l *Lease) look(ctx context.Context) (LeaseRow, error) {
+	var r LeaseRow
 	var replica bool
 	err := l.conn.QueryRow(ctx, `SELECT epoch, holder, pid, backend_start, renewed_at, clock_timestamp(),
 			EXISTS (SELECT 1 FROM pg_locks k WHERE k.locktype = 'advisory' AND k.granted AND k.pid = leases.pid
@@ -199,7 +199,7 @@ func (l *Lease) look(ctx context.Context) (leaseRow, error) {
 				AND k.classid::bigint = $2 AND k.objid::bigint = hashtext(name)::bigint & 4294967295 AND k.objsubid = 2),
 			holder = '' AND heir NOT IN ('', $3) AND clock_timestamp() < heir_until, holder = '' AND heir = $3, pg_is_in_recovery()
 		FROM leases WHERE name = $1`, l.request.Name, int64(leaseClass), l.request.Candidate[:]).
-		Scan(&r.epoch, &r.holder, &r.pid, &r.started, &r.renewed, &r.at, &r.manned, &r.reserved, &r.favoured, &replica)
+		Scan(&r.Epoch, &r.Holder, &r.PID, &r.Started, &r.Renewed, &r.At, &r.Manned, &r.Reserved, &r.Favoured, &replica)
 	if err == nil && replica {
 		err = ErrNotPrimary
 	}
