@@ -4,7 +4,9 @@ GO ?= go
 ONLY ?= .
 DURATION ?= 1h
 
-.PHONY: demo test build check bench kafka test-kafka chaos rehearse kill-test docs clean
+SIM_SEED ?= $(shell date +%s)000000
+
+.PHONY: demo test build check bench sim sim-bugs kafka test-kafka chaos rehearse kill-test docs clean
 
 demo: ## a whole on-sale on this machine, until Ctrl-C
 	@scripts/setup.sh demo
@@ -43,6 +45,14 @@ chaos: ## a long campaign of kills on three brokers; DURATION=1h; appends to doc
 kill-test: build ## SIGKILL the stack twenty times in one rehearsal
 	@scripts/setup.sh demo
 	FAIRGATE_TEST_KILL=20 $(GO) test -v -count=1 -timeout 20m -run TestKill ./cmd/fairgate
+
+sim: ## simulated worlds for DURATION, on all cores; appends to docs/results/simulation.tsv
+	@mkdir -p docs/results
+	GOGC=400 $(GO) run ./internal/simulation/campaign -duration $(DURATION) -seed $(SIM_SEED) -heavy-every 40 \
+		-commit "$$(git rev-parse --short HEAD)" -results docs/results/simulation.tsv
+
+sim-bugs: ## every deliberate bug beside the simulation is found by it
+	FAIRGATE_TEST_BUGS=1 $(GO) test -count=1 -timeout 15m -parallel 2 -run TestBugs ./internal/simulation
 
 bench: ## benchmarks as lines "bench NAME VALUE UNIT" and "ratio NAME VALUE"; ONLY=prefix runs some
 	@ONLY='$(ONLY)' scripts/bench.sh

@@ -25,10 +25,17 @@ func newBench(t *testing.T, rules Rules) *bench {
 	return b
 }
 
+func recordsOf(topic [][]byte, from, to int) (records []eventlog.Record) {
+	for i := from; i < to; i++ {
+		records = append(records, eventlog.Record{Offset: int64(i), Value: topic[i]})
+	}
+	return records
+}
+
 // read has the replica read its log to the end.
 func (b *bench) read() {
 	b.t.Helper()
-	records := simRecords(b.log, int(b.Core().Next()), len(b.log))
+	records := recordsOf(b.log, int(b.Core().Next()), len(b.log))
 	if err := b.Records(records, true, b.now.Mono); err != nil {
 		b.t.Fatal(err)
 	}
@@ -36,7 +43,7 @@ func (b *bench) read() {
 
 func (b *bench) readBack() {
 	b.t.Helper()
-	records := simRecords(b.topic, int(b.cursor.Position().Offset), len(b.topic))
+	records := recordsOf(b.topic, int(b.cursor.Position().Offset), len(b.topic))
 	if err := b.ReadBack(records, true, b.now.Mono); err != nil {
 		b.t.Fatal(err)
 	}
