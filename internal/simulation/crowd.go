@@ -108,7 +108,7 @@ func (c *crowd) define() {
 	for e := int64(1); e <= int64(w.shape.events); e++ {
 		put(wire.Record{Object: e}, &wire.DefineEvent{
 			Currency: currency, Hold: w.round(12 * sale.Second), Offer: w.round(6 * sale.Second), Grace: w.round(8 * sale.Second),
-			Frozen: w.round(8 * sale.Second),
+			Frozen:  w.round(8 * sale.Second),
 			PerUser: uint16(w.IntN(3) * 4), NeedsPass: w.IntN(4) == 0,
 		})
 		for k := range uint32(2) {

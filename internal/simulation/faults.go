@@ -59,6 +59,8 @@ type shape struct {
 	burst      int
 	events     int
 	capacity   int
+	clocks     int64  // how far hosts' clocks may be off, with nothing wrong
+	encore     int64  // how long fans still come when nothing goes wrong any more
 	past       uint64 // epochs that the log has seen and Postgres has not
 	singleHost bool
 	waiting    bool  // the log is `queue`
@@ -77,6 +79,13 @@ func (w *world) draw() shape {
 		batch: pick(w, 4, 60, 1_000), snapshots: w.between(sale.Second, 10*sale.Second), gap: w.between(10*sale.Millisecond, 150*sale.Millisecond),
 		events: w.IntN(4) + 1, capacity: pick(w, 3, 8, 40), singleHost: w.IntN(3) == 0, waiting: w.IntN(8) == 0,
 		between: pick(w, int64(0), 100*sale.Millisecond, 300*sale.Millisecond, sale.Second, sale.Second, 2*sale.Second),
+	}
+	s.clocks = 50 * sale.Millisecond
+	if s.grain == 1 && w.IntN(2) == 0 {
+		s.clocks = 200 * sale.Millisecond
+	}
+	if w.IntN(3) == 0 {
+		s.encore = 14 * sale.Second
 	}
 	if w.IntN(4) == 0 {
 		s.past = w.Uint64N(1 << 33)
@@ -99,7 +108,8 @@ func (w *world) draw() shape {
 
 // goodClock is a host that is disciplined.
 func (w *world) goodClock() clock {
-	return clock{offset: w.Int64N(100_000) - 50_000, drift: w.Int64N(200) - 100, since: w.now, spread: 60_000}
+	most := w.shape.clocks
+	return clock{offset: w.Int64N(2*most) - most, drift: w.Int64N(200) - 100, since: w.now, spread: most + 10*sale.Millisecond}
 }
 
 // plague lets faults come at random, for as long as there is no calm.
@@ -125,7 +135,7 @@ func (w *world) strike(f Fault) {
 	if w.IntN(2) == 0 {
 		n = w.leaderOr(n)
 	}
-	short := w.between(10*sale.Millisecond, 10*sale.Second)
+	short, long := w.between(10*sale.Millisecond, 10*sale.Second), w.between(sale.Second, 25*sale.Second)
 	switch f {
 	case FaultCrash:
 		n.crash(short)
@@ -141,9 +151,9 @@ func (w *world) strike(f Fault) {
 		w.cut(&n.process, &n.noFetch, short)
 		w.cut(&n.process, &n.noProduce, short)
 	case FaultNoFetch:
-		w.cut(&n.process, &n.noFetch, 2*short)
+		w.cut(&n.process, &n.noFetch, long)
 	case FaultNoProduce:
-		w.cut(&n.process, &n.noProduce, 2*short)
+		w.cut(&n.process, &n.noProduce, long)
 	case FaultClock:
 		w.upset(n)
 	case FaultSnapshot:
@@ -152,6 +162,8 @@ func (w *world) strike(f Fault) {
 		w.stopAll()
 	case FaultProjector, FaultGateway:
 		w.strikeOther(f, short)
+	case FaultLogDown, FaultOutcomesDown, FaultBrokerDark:
+		w.strikeServer(f, long)
 	default:
 		w.strikeServer(f, short)
 	}

@@ -17,6 +17,7 @@ func (w *world) heal() {
 	w.say("calm")
 	w.calm = true
 	w.postgres.shaky, w.broker.shaky = 0, 0
+	w.until(w.shape.encore, func() bool { return false })
 	w.crowd.quiet = true
 }
 

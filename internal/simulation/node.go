@@ -255,6 +255,9 @@ func (n *node) advance() {
 func (n *node) append(value []byte) {
 	n.w.audit.appending(n, value)
 	n.w.broker.produce(&n.process, n.w.broker.log, [][]byte{value}, func(_ int64, err error) {
+		if n.replica == nil {
+			return // it is about to end
+		}
 		n.replica.Appended(err == nil, err == nil || errors.Is(err, eventlog.ErrNotAppended), n.w.now)
 		n.pump()
 	})
@@ -292,7 +295,7 @@ func (n *node) abandonEmission(e *emission) {
 
 func (n *node) emitted(e *emission, ok bool) {
 	e.over = true
-	if n.emission != e {
+	if n.emission != e || n.replica == nil {
 		return // of a term that has ended
 	}
 	n.replica.Emitted(e.first, len(e.values), ok)
@@ -331,7 +334,9 @@ func (n *node) contend() {
 		}
 		n.after(again, func() {
 			n.contention = nil
-			if won {
+			if won && n.replica == nil {
+				l.abandon()
+			} else if won {
 				n.lease = l
 				n.replica.LeaseWon(id, l.epoch, n.w.now)
 			}
@@ -376,7 +381,7 @@ func (n *node) useLease(call func(done func(lost bool, err error))) {
 
 func (n *node) heard(l *lease, lost bool) {
 	switch {
-	case n.lease != l:
+	case n.lease != l || n.replica == nil:
 	case lost:
 		n.w.say("%s has lost the lease", n.name)
 		n.lease = nil

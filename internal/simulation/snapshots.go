@@ -162,6 +162,9 @@ func (pg *postgres) damage() {
 	k := key{table: tableSnapshot, n: all[pg.w.IntN(len(all))].ID}
 	row := pg.rows[k].(snapshot)
 	data := slices.Clone(row.data)
+	if len(data) == 0 {
+		return // nothing is left of it
+	}
 	if i := pg.w.IntN(len(data)); pg.w.IntN(2) == 0 {
 		data[i] ^= 1 << pg.w.IntN(8)
 	} else {
