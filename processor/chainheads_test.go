@@ -16,11 +16,11 @@ func TestProjector_OneChainHeadForEveryTickThatClosesOverABooking(t *testing.T) 
 	w.want("(0)", `SELECT tick_offset FROM chain_heads`) // of a projector that had just begun
 	w.exec(`DELETE FROM chain_heads`)
 	p := w.projector()
-	p.open = false
+	p.does.open = false
 	step := func(do func()) int64 {
 		do()
 		w.tick(w.clock.Now + second)
-		batch, next := w.batch(int(p.at.NextSeq)-1, len(w.all))
+		batch, next := w.batch(int(p.does.From().Seq)-1, len(w.all))
 		if err := p.write(t.Context(), batch, next); err != nil {
 			t.Fatal(err)
 		}

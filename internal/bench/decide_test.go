@@ -47,7 +47,7 @@ func (alone) Abandon()                               {}
 func (alone) SaveSnapshot(context.Context, store.Snapshot, []byte) (store.Snapshot, error) {
 	return store.Snapshot{}, errors.New("nobody keeps snapshots here")
 }
-func (alone) CountSnapshot(context.Context, int64) error                   { return nil }
+func (alone) CountSnapshot(context.Context, store.Snapshot) error          { return nil }
 func (alone) Snapshots(context.Context, string) ([]store.Snapshot, error)  { return nil, nil }
 func (alone) LoadSnapshot(context.Context, store.Snapshot) ([]byte, error) { return nil, nil }
 func (alone) NewestSnapshot(context.Context, string) (time.Duration, int64, bool, error) {

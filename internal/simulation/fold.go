@@ -15,6 +15,9 @@ type fold struct {
 	stock    map[key]wire.Stock
 	commands map[wire.ID]uint64
 	duties   map[key]bool
+	heads    map[int64]wire.Hash // of every tick that may have one
+	closing  []int64             // ticks that must have one: the first after a booking
+	unclosed bool                // a booking was made since the last tick
 }
 
 // folded is a booking.
@@ -28,7 +31,7 @@ type folded struct {
 
 func newFold() *fold {
 	return &fold{bookings: map[wire.ID]*folded{}, ofEvent: map[int64][]*folded{}, stock: map[key]wire.Stock{}, commands: map[wire.ID]uint64{},
-		duties: map[key]bool{}}
+		duties: map[key]bool{}, heads: map[int64]wire.Hash{}}
 }
 
 func (f *fold) take(o wire.Outcome) {
@@ -46,6 +49,10 @@ func (f *fold) take(o wire.Outcome) {
 	switch x := body.(type) {
 	case *wire.Ticked:
 		f.outage = x.Outage
+		f.heads[o.Offset] = x.Chain
+		if f.unclosed {
+			f.unclosed, f.closing = false, append(f.closing, o.Offset)
+		}
 	case *wire.Extended:
 		f.extended(o, x)
 	case *wire.TypeDefined:
@@ -70,7 +77,7 @@ func (f *fold) take(o wire.Outcome) {
 }
 
 func (f *fold) open(o wire.Outcome, b *folded) *folded {
-	b.event, b.first = o.Object, o.Seq
+	b.event, b.first, f.unclosed = o.Object, o.Seq, true
 	f.bookings[o.Ref] = b
 	f.ofEvent[o.Object] = append(f.ofEvent[o.Object], b)
 	return b
@@ -154,6 +161,11 @@ func (f *fold) compare(pg *postgres) string {
 			return fmt.Sprintf("table %d has %d rows, must have %d", t, count[t], want[t])
 		}
 	}
+	for _, at := range f.closing {
+		if pg.rows[key{table: tableHead, n: at}] == nil {
+			return fmt.Sprintf("the chain head at record %d is missing", at)
+		}
+	}
 	return ""
 }
 
@@ -178,6 +190,10 @@ func (f *fold) differ(k key, row any) string {
 	case commandRow:
 		if f.commands[k.id] != r.seq {
 			return fmt.Sprintf("command %s was answered by outcome %d, must be %d", wire.Hex(k.id), r.seq, f.commands[k.id])
+		}
+	case wire.Hash:
+		if f.heads[k.n] != r {
+			return fmt.Sprintf("the chain head at record %d is %x, must be %x", k.n, r, f.heads[k.n])
 		}
 	case bool:
 		if !f.duties[k] {

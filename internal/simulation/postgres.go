@@ -33,6 +33,7 @@ const (
 	tableType
 	tableCommand
 	tableOutbox
+	tableHead
 )
 
 // postgres keeps rows and can lose the newest of them. Rows are never changed in place.

@@ -192,6 +192,11 @@ func (rows) VoidBooking(store.Fact) {}
 // Notify keeps nothing here.
 func (rows) Notify(store.Fact, string, any) error { return nil }
 
+// ChainHead stores the head of the chain at a tick.
+func (r rows) ChainHead(f store.Fact, chain wire.Hash) {
+	r.pg.set(key{table: tableHead, n: f.Offset}, chain)
+}
+
 // Answer remembers the first outcome of a command.
 func (r rows) Answer(f store.Fact, command wire.ID, outcome string, _ any) error {
 	k := key{table: tableCommand, id: command}

@@ -380,7 +380,7 @@ func TestVerify_FromASnapshotChecksWhatFollows(t *testing.T) {
 	save := func(s store.Snapshot) {
 		saved, err := db.SaveSnapshot(t.Context(), s, []byte("state"))
 		if err == nil {
-			err = db.CountSnapshot(t.Context(), saved.ID)
+			err = db.CountSnapshot(t.Context(), saved)
 		}
 		if err != nil {
 			t.Fatal(err)
