@@ -16,7 +16,7 @@ var (
 )
 
 // heavyEvery is every how many seeds a world is heavy.
-const heavyEvery = 60
+const heavyEvery = 250
 
 func live(t *testing.T, seed uint64, heavy bool) {
 	t.Helper()
