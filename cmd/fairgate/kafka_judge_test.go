@@ -43,6 +43,7 @@ func (r *rig) judge(ctx context.Context) (a *chaos.Audit, violations []string) {
 		bad(errors.New(*died))
 	}
 	for p := range r.sale.Partitions {
+		bad(r.decided(ctx, int32(p)))
 		bad(r.projected(ctx, int32(p)))
 	}
 	a, err := r.journal.Run(ctx, r.own.events, r.sale.Orders, r.topic(wire.TopicOutcomes), r.watch)
@@ -56,6 +57,19 @@ func (r *rig) judge(ctx context.Context) (a *chaos.Audit, violations []string) {
 		bad(fmt.Errorf("verify: %w: %s", err, out))
 	}
 	return a, violations
+}
+
+// decided waits until every record that a partition has now was decided.
+func (r *rig) decided(ctx context.Context, partition int32) error {
+	_, end, err := r.own.events.Bounds(ctx, r.sale.Orders, partition)
+	if err != nil {
+		return err
+	}
+	err = settle(ctx, rigRest, func(context.Context) (bool, error) { return r.watch.Reached(partition) >= end, nil })
+	if err != nil {
+		return fmt.Errorf("partition %d: records up to %d of %d were decided: %w", partition, r.watch.Reached(partition), end, err)
+	}
+	return nil
 }
 
 // projected waits until Postgres has every outcome of a partition that exists now.

@@ -33,6 +33,7 @@ type watched struct {
 	waiting map[int64]chan Answer                // likewise
 	sent    map[wire.ID]time.Time                // commands whose first outcome is timed
 	seen    []uint64                             // running hashes, by sequence number less one
+	next    int64                                // offset behind the last record whose outcomes were all seen
 	last    time.Time                            // when a command was last seen decided; zero while nobody sends
 	first   func(id wire.ID, at, sent time.Time) // hears of each timed one
 }
@@ -80,6 +81,9 @@ func (w *Watch) take(partition int, batch []wire.Outcome, now time.Time) {
 	for i := range batch {
 		o := &batch[i]
 		p.seen = append(p.seen, o.Hash)
+		if o.Last {
+			p.next = o.Offset + 1
+		}
 		if o.Kind == wire.KindOffered {
 			if wanted := w.offered[o.Ref]; wanted != nil {
 				delete(w.offered, o.Ref)
@@ -201,6 +205,13 @@ func (w *Watch) Decided() (commands int64, longest time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.decided, w.longest
+}
+
+// Reached is the offset behind the last record of a partition whose outcomes were all seen.
+func (w *Watch) Reached(partition int32) int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.partitions[partition].next
 }
 
 // Seen are the running hashes of a partition's outcomes as they were read live, by sequence number less one.
