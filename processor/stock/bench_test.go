@@ -28,7 +28,7 @@ import (
 // that ended 600 s ago are forgotten, with some 2,000 command ids.
 //
 // Ids are random, so that no lookup finds its line in a cache. A hold lasts 600 s, which keeps about a million of them
-// alive; a not-after lies 300 s ahead, which keeps one to three million command ids. No event needs a pass.
+// alive; a not-after lies 100 s ahead, which keeps about a million command ids. No event needs a pass.
 type traffic struct {
 	core    *engine.Core
 	rand    *rand.Rand
@@ -266,7 +266,7 @@ func (w *traffic) holdOf(event int64, subject []byte) (wire.Record, *wire.Hold) 
 
 // send makes a command with an id and a not-after.
 func (w *traffic) send(r wire.Record, body wire.Body) {
-	r.Command, r.NotAfter = w.id(), w.now+300*sale.Second
+	r.Command, r.NotAfter = w.id(), w.now+100*sale.Second
 	w.add(r, body)
 	c := command{r.Command, r.Ref, r.Object, r.NotAfter}
 	if len(w.recent) < repeating {
