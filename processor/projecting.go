@@ -23,7 +23,7 @@ type Rows interface {
 	Deadline(f store.Fact, deadline, expires int64)
 	DeadlinesOfEvent(f store.Fact, by int64)
 	Outage(by int64)
-	Frozen(f store.Fact, deadline, expires int64)
+	Frozen(f store.Fact, attempt wire.ID, deadline, expires int64)
 	Confirmed(f store.Fact, c *wire.Confirmed)
 	Capture(f store.Fact, c *wire.Confirmed, intent string)
 	TicketsRefunded(f store.Fact, t *wire.TicketsRefunded)

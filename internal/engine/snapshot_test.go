@@ -200,7 +200,7 @@ func TestSnapshot_OfNewerCodeIsRefusedAndOfOlderCodeDoneWithout(t *testing.T) {
 	topic, _ := w.events.TopicID(t.Context(), w.cfg.Input)
 	s, err := w.db.SaveSnapshot(t.Context(), store.Snapshot{Name: "toy/0", TopicID: topic, NextSeq: 1, Code: core.Code()}, core.Snapshot(nil))
 	if err == nil {
-		err = w.db.CountSnapshot(t.Context(), s.ID)
+		err = w.db.CountSnapshot(t.Context(), s)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -150,7 +150,7 @@ func (r rows) Outage(by int64) {
 }
 
 // Frozen freezes a sold booking.
-func (r rows) Frozen(f store.Fact, deadline, expires int64) {
+func (r rows) Frozen(f store.Fact, _ wire.ID, deadline, expires int64) {
 	r.booking(f.Booking, func(b *booking) { b.status, b.deadline, b.expires, b.last = "frozen", deadline, expires, f.Seq })
 }
 
