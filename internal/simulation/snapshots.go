@@ -126,7 +126,7 @@ func (n *node) takeSnapshot(done func()) {
 			return
 		}
 		n.load(s, func(core *engine.Core, err error) {
-			if err != nil || engine.SameState(s, core, data) != nil {
+			if err != nil || engine.SameState(s, core) != nil {
 				done()
 				return
 			}
