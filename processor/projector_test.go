@@ -173,7 +173,7 @@ func TestProjector_AnswersToCommandsAreKeptAndForgotten(t *testing.T) {
 	w.do(commanded(about(1), 4), hold(1))
 	w.do(commanded(on(), 5), &wire.SetSelling{Selling: true})
 	bad := hold(4)
-	bad.UserKey = wire.ID{}
+	bad.Subject = []byte("two words")
 	w.do(commanded(about(4), 6), bad)
 	w.do(commanded(about(1), 7), &wire.PaymentStarted{Attempt: id(60)})
 	w.do(commanded(wire.Record{Object: 404, Ref: id(9)}, 8), hold(1))
@@ -317,7 +317,7 @@ func story(w *world) {
 	w.do(about(9), hold(1))
 	w.do(about(1), hold(1))
 	bad := hold(9)
-	bad.UserKey = wire.ID{}
+	bad.Subject = []byte("two words")
 	w.do(about(10), bad)
 	w.do(about(5), waiting(hold(5)))
 	w.do(about(6), hold(6))
