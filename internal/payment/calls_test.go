@@ -31,7 +31,7 @@ func TestStripe_EveryCallIsOneThatStripeTakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := s.Refund(t.Context(), payment.RefundSpec{Intent: taken.Intent, Refund: id, Amount: 500, Key: "refund"})
+	g, err := s.Refund(t.Context(), payment.RefundSpec{Intent: taken.Intent, Refund: id, Amount: 500, Currency: "EUR", Key: "refund"})
 	if err != nil || g.Refund != id || g.Currency != "EUR" {
 		t.Fatalf("%+v %v", g, err)
 	}
@@ -40,6 +40,13 @@ func TestStripe_EveryCallIsOneThatStripeTakes(t *testing.T) {
 	}
 	if all, err := s.Givebacks(t.Context(), taken.Intent); err != nil || len(all) != 1 || all[0] != g {
 		t.Fatalf("%+v %v", all, err)
+	}
+	dispute, err := w.Sim.OpenDispute(g.Charge, "fraudulent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := s.Complaint(t.Context(), dispute); err != nil || c.Intent != taken.Intent || c.Amount != 2000 || !c.Withdrawn {
+		t.Fatalf("%+v %v", c, err)
 	}
 	intents, moves := 0, 0
 	since, until := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
@@ -53,7 +60,7 @@ func TestStripe_EveryCallIsOneThatStripeTakes(t *testing.T) {
 	if err := s.SweepMovements(t.Context(), since, until, func(page []payment.Movement) error { moves += len(page); return nil }); err != nil {
 		t.Fatal(err)
 	}
-	if swept != intents || intents != 2 || moves != 2 {
+	if swept != intents || intents != 2 || moves != 3 {
 		t.Errorf("%d intents, %d movements", intents, moves)
 	}
 }
