@@ -47,12 +47,12 @@ func (alone) Abandon()                               {}
 func (alone) SaveSnapshot(context.Context, store.Snapshot, []byte) (store.Snapshot, error) {
 	return store.Snapshot{}, errors.New("nobody keeps snapshots here")
 }
+func (alone) SnapshotTurn(context.Context, string) (func(), bool, error) {
+	return nil, false, nil
+}
 func (alone) CountSnapshot(context.Context, store.Snapshot) error          { return nil }
 func (alone) Snapshots(context.Context, string) ([]store.Snapshot, error)  { return nil, nil }
 func (alone) LoadSnapshot(context.Context, store.Snapshot) ([]byte, error) { return nil, nil }
-func (alone) SnapshotTurn(context.Context, string) (func(), bool, error) {
-	return func() {}, false, nil
-}
 func (alone) NewestSnapshot(context.Context, string) (time.Duration, int64, bool, error) {
 	return 0, 0, true, nil
 }

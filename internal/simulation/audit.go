@@ -117,14 +117,16 @@ func (a *audit) term(e wire.Epoch) {
 		a.clock.Epoch, a.leader, a.wonAt = e.Epoch, e.Leader, w.now
 		a.terms++
 	}()
-	if old == nil || now == nil || old.role != engine.Leading || w.now-a.asked[e.Leader] > steady {
+	if old == nil || now == nil || old.role != engine.Leading {
 		return
 	}
+	// What counts is how it was when the other one won; its record may have taken a while.
+	when := a.asked[e.Leader]
 	since, well := old.fine()
 	brokerSince, brokerWell := w.broker.fine()
 	switch {
-	case !well || w.now-since < steady:
-	case !brokerWell || w.now-brokerSince < steady:
+	case !well || when-since < steady:
+	case !brokerWell || when-brokerSince < steady:
 	case a.wonAt > w.postgres.rolledBack-rollback-steady && w.postgres.rolledBack != 0 && w.now-w.postgres.rolledBack < 2*rollback:
 		// Postgres may have forgotten that it has the lease.
 	default:
@@ -165,6 +167,7 @@ func (a *audit) judge(offset int64) {
 		w.fail("an outcome of record %d, which is not in the log", offset)
 	}
 	record := w.broker.log.values[offset]
+	a.story(offset, record, group)
 	for _, f := range a.model.Check(offset, record, group) {
 		w.fail("invariant %d: record %d: %s", f.Invariant, offset, f.Explain)
 	}
@@ -185,6 +188,29 @@ func (a *audit) judge(offset int64) {
 			a.fold.take(o)
 		}
 		w.crowd.hear(o)
+	}
+}
+
+// story tells the trace of a record and what was decided.
+func (a *audit) story(offset int64, record []byte, group [][]byte) {
+	if a.w.trace == nil {
+		return
+	}
+	wanted, body, decided := wire.NewOrder, wire.Body(nil), wire.NewOrderOutcome
+	if a.w.shape.waiting {
+		wanted, decided = wire.NewQueueRecord, wire.NewQueueOutcome
+	}
+	r, err := wire.ParseRecord(record)
+	if body = wanted(r.Kind); err != nil || body == nil || r.DecodeInto(body) != nil {
+		a.w.say("record %d: %d bytes of nothing known", offset, len(record))
+	} else {
+		a.w.say("record %d: %d/%x %s", offset, r.Object, r.Ref[8:12], model.Text(body))
+	}
+	for _, value := range group {
+		o, _ := wire.ParseOutcome(value)
+		if body := decided(o.Kind); body != nil && o.DecodeInto(body) == nil {
+			a.w.say("    outcome %d: %d/%x %s", o.Seq, o.Object, o.Ref[8:12], model.Text(body))
+		}
 	}
 }
 

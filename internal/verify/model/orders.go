@@ -62,8 +62,8 @@ func (o *orders) judge(t *turn) {
 		o.tick()
 	} else {
 		o.checkUser(t)
-		o.command(t.record)
-		if e := o.events[t.record.Object]; e != nil {
+		understood := o.command(t.record)
+		if e := o.events[t.record.Object]; e != nil && understood {
 			budget := o.limits.Batch
 			o.serve(e, &budget)
 		}
@@ -116,16 +116,16 @@ func (o *orders) say(object int64, ref wire.ID, b wire.Body) {
 	o.out = append(o.out, expected{object, ref, b})
 }
 
-// command decides a record. Bodies that cannot be decoded and unknown kinds are rejected.
-func (o *orders) command(r wire.Record) {
+// command decides a record. Bodies that cannot be decoded and unknown kinds are rejected, and move nothing at all.
+func (o *orders) command(r wire.Record) (understood bool) {
 	body := wire.NewOrder(r.Kind)
 	if body == nil {
 		o.say(r.Object, r.Ref, &wire.Rejected{Reason: wire.ReasonUnknownKind})
-		return
+		return false
 	}
 	if r.DecodeInto(body) != nil {
 		o.say(r.Object, r.Ref, &wire.Rejected{Reason: wire.ReasonUndecodable})
-		return
+		return false
 	}
 	switch b := body.(type) {
 	case *wire.DefineEvent:
@@ -158,7 +158,9 @@ func (o *orders) command(r wire.Record) {
 		o.revoke(r, b)
 	default:
 		o.reject(r, wire.ReasonUnknownKind)
+		return false
 	}
+	return true
 }
 
 func (o *orders) refuse(r wire.Record, why wire.Reason) {
