@@ -23,7 +23,7 @@ const (
 	defaultChaos    = 20 * time.Second
 	chaosProgress   = 15 * time.Second
 	// What a campaign must have done to prove anything: faults a minute, commands a second.
-	leastFaults   = 5
+	leastFaults   = 3
 	leastCommands = 10
 )
 

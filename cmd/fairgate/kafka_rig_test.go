@@ -156,6 +156,7 @@ func (r *rig) configure(partitions int, overlay func(*Config)) Config {
 	}
 	s := &stack{secrets: keys}
 	cfg, err := s.config(stackOptions{
+		dir:  r.t.TempDir(), // for a file that nobody reads
 		shop: "127.0.0.1:0", admin: "127.0.0.1:0", pay: "127.0.0.1:1", ops: "127.0.0.1:0", kafka: r.brokers.Addrs(),
 		redis: "redis://127.0.0.1:1/0", postgres: r.pg.URL(), prefix: r.prefix,
 		overlay: func(c *Config) {
