@@ -152,12 +152,14 @@ func (r *Replica) CaughtUp() bool {
 func (r *Replica) Records(records []eventlog.Record, end bool, started int64) error {
 	if len(records) > 0 {
 		out := r.backlog.room(len(records))
-		for _, rec := range records {
+		for left := records; len(left) > 0; {
 			ticked := r.core.TickAt()
-			if err := r.core.Apply(rec.Offset, rec.Value, out); err != nil {
+			n, err := r.core.ApplyBatch(left, nil, out)
+			if err != nil {
 				return err
 			}
 			r.judge(r.core.TickAt() != ticked)
+			left = left[n:]
 		}
 		r.backlog.add(len(records), out)
 	}
