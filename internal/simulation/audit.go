@@ -129,6 +129,8 @@ func (a *audit) term(e wire.Epoch) {
 	case !brokerWell || when-brokerSince < steady:
 	case a.wonAt > w.postgres.rolledBack-rollback-steady && w.postgres.rolledBack != 0 && w.now-w.postgres.rolledBack < 2*rollback:
 		// Postgres may have forgotten that it has the lease.
+	case w.postgres.emptied > a.wonAt:
+		// Postgres surely has: nobody holds a lease that has no row.
 	default:
 		w.fail("%s replaces %s, which was well for %.3f s", now.name, old.name, float64(w.now-since)/1e6)
 	}

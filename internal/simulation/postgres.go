@@ -53,6 +53,7 @@ type postgres struct {
 	saved    map[int64]bool   // snapshots, an index
 	troubled
 	rolledBack int64 // when a failover last lost something
+	emptied    int64 // when everything was lost
 }
 
 // change is a row as it was before.
@@ -146,7 +147,7 @@ func (pg *postgres) forget() {
 	clear(pg.live)
 	clear(pg.saved)
 	pg.undo, pg.trimmed = nil, 0
-	pg.rolledBack = pg.w.now
+	pg.rolledBack, pg.emptied = pg.w.now, pg.w.now
 	pg.restart()
 }
 
