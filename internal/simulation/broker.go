@@ -6,7 +6,6 @@ import (
 
 	"fairgate/internal/eventlog"
 	"fairgate/internal/sale"
-	"fairgate/internal/wire"
 )
 
 // What appends can end with, as eventlog says it.
@@ -198,10 +197,3 @@ func within(p *process, length int64, done func(error)) func(error) {
 }
 
 var errTimeout = errors.New("simulated: no answer in time")
-
-func kindOf(value []byte) wire.Kind {
-	if len(value) < 2 {
-		return 0
-	}
-	return wire.Kind(value[1])
-}

@@ -60,10 +60,10 @@ func (f *fold) take(o wire.Outcome) {
 	case *wire.CapacitySet:
 		f.numbers(o.Object, x.Stock)
 	case *wire.Held:
-		b = f.open(o, &folded{status: "held", total: x.Total, deadline: x.Deadline})
+		f.open(o, &folded{status: "held", total: x.Total, deadline: x.Deadline})
 		f.numbers(o.Object, x.Stock...)
 	case *wire.Waitlisted:
-		b = f.open(o, &folded{status: "waitlisted"})
+		f.open(o, &folded{status: "waitlisted"})
 	case *wire.Offered:
 		b.status, b.total, b.deadline = "offered", x.Total, x.Deadline
 		f.numbers(o.Object, x.Stock...)
@@ -76,11 +76,10 @@ func (f *fold) take(o wire.Outcome) {
 	}
 }
 
-func (f *fold) open(o wire.Outcome, b *folded) *folded {
+func (f *fold) open(o wire.Outcome, b *folded) {
 	b.event, b.first, f.unclosed = o.Object, o.Seq, true
 	f.bookings[o.Ref] = b
 	f.ofEvent[o.Object] = append(f.ofEvent[o.Object], b)
-	return b
 }
 
 func (f *fold) numbers(event int64, all ...wire.Stock) {
