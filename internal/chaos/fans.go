@@ -135,7 +135,6 @@ type hold struct {
 	command, booking, base wire.ID
 	user                   string
 	flags                  uint16
-	waitlist               bool
 	lines                  []wire.Line
 }
 
