@@ -39,8 +39,8 @@ type command struct {
 	life  int64
 	tries int
 	asked int64 // the newest not-after under which it was looked up
-	// denied is the not-after of a request that was not taken; no other one has the same.
-	denied int64
+	// denied are the not-afters of requests that were not taken; no other one has the same. A fan tries a few times.
+	denied []int64
 }
 
 // offer is a booking as somebody outside knows it.
@@ -219,7 +219,7 @@ func (c *crowd) told(cmd *command, until int64, fate answer.Fate, looked bool) {
 		}
 		p := promise{cmd.head.Command, until, looked}
 		c.promises = append(c.promises, p)
-		cmd.denied = until
+		cmd.denied = append(cmd.denied, until)
 		if f, ok := c.w.audit.firsts[p.command]; ok && p.broken(f) {
 			c.w.fail("command %s was called not taken after outcome %d had decided it", wire.Hex(p.command), f.seq)
 		}

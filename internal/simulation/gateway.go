@@ -3,6 +3,7 @@ package simulation
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"fairgate/internal/answer"
 	"fairgate/internal/eventlog"
@@ -110,7 +111,7 @@ func (g *gateway) ask(c *command) {
 	now, _ := g.room()
 	grain := g.w.shape.grain
 	until := (now + c.life) / grain * grain
-	if until == c.denied {
+	for slices.Contains(c.denied, until) {
 		until += grain
 	}
 	if !g.reading {
