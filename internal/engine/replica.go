@@ -242,9 +242,10 @@ func (r *Replica) digest() error {
 	return nil
 }
 
-// truncatedAfter is how long, in microseconds, outcomes may refer to records that we cannot read: just after a broker's
-// failover the new one may show less than it has.
-const truncatedAfter = 10_000_000
+// truncatedAfter is how long, in microseconds, outcomes may refer to records that we cannot read. Just after a broker's
+// failover the new one shows less than it has: it shows what its followers have fetched since, and waits for a dead one
+// among them until that has lost its session (broker.session.timeout.ms, 9 s) or its place (replica.lag.time.max.ms, 30 s).
+const truncatedAfter = 45_000_000
 
 func (r *Replica) truncated() error {
 	o, err := wire.ParseOutcome(r.waiting[0].Value)

@@ -76,6 +76,11 @@ type Config struct {
 	MetadataTTL time.Duration
 	// CallTimeout is the deadline of one produce call; default 1.5 s.
 	CallTimeout time.Duration
+	// LossPatience is how long brokers must agree that a log ends before the
+	// next offset of a Tail until the Tail believes that records are gone;
+	// default 30 s. A broker that was frozen, or cut off from the others,
+	// takes itself for the leader until it hears of the new one (KIP-320).
+	LossPatience time.Duration
 	// CloseTimeout is how long Close keeps flushing; default 3 s.
 	CloseTimeout time.Duration
 	// QueueRecords and QueueBytes bound what waits to be appended to one
@@ -115,7 +120,7 @@ func (c Config) Validate() error {
 			bad("tls ca file: %w", err)
 		}
 	}
-	if c.MetadataTTL < 0 || c.CallTimeout < 0 || c.CloseTimeout < 0 || c.QueueRecords < 0 || c.QueueBytes < 0 {
+	if c.MetadataTTL < 0 || c.CallTimeout < 0 || c.LossPatience < 0 || c.CloseTimeout < 0 || c.QueueRecords < 0 || c.QueueBytes < 0 {
 		bad("durations and queue limits must not be negative")
 	}
 	return errors.Join(errs...)
@@ -129,6 +134,7 @@ func (c Config) withDefaults() Config {
 	}
 	def(&c.MetadataTTL, 400*time.Millisecond)
 	def(&c.CallTimeout, 1500*time.Millisecond)
+	def(&c.LossPatience, 30*time.Second)
 	def(&c.CloseTimeout, 3*time.Second)
 	if c.ClientID == "" {
 		c.ClientID = "fairgate"

@@ -53,6 +53,7 @@ type Tail struct {
 	checked time.Time
 	wait    time.Duration // backoff after the last failure, 0 if it went well
 	trouble error         // the last transient failure
+	short   time.Time     // since when brokers say that the log ends before next; zero while they do not
 	gather  int           // least bytes that an answer should have
 	fatal   error         // what ended the Tail
 }
@@ -125,7 +126,7 @@ func (t *Tail) recovered() {
 	if t.trouble != nil {
 		t.log.log.Info("reading from kafka works again", t.where()...)
 	}
-	t.trouble, t.wait = nil, 0
+	t.trouble, t.wait, t.short = nil, 0, time.Time{}
 }
 
 func (t *Tail) failed(err error) {
@@ -199,7 +200,11 @@ func (t *Tail) identify(ctx context.Context) error {
 	return nil
 }
 
-// outOfRange says which side of the log the offset fell off.
+// errShort is ErrOutOfRange while it may be a deposed leader that says so.
+var errShort = errors.New("the log ends before the next offset, asking again: a broker that was away may not know yet that it leads no longer")
+
+// outOfRange says which side of the log the offset fell off. Where a log begins only ever rises, so any broker is believed
+// about it; where it ends is believed only after LossPatience.
 func (t *Tail) outOfRange(ctx context.Context) error {
 	t.checked = time.Time{}
 	if err := t.identify(ctx); err != nil {
@@ -212,13 +217,24 @@ func (t *Tail) outOfRange(ctx context.Context) error {
 	case t.next < first:
 		return fmt.Errorf("%w: the log begins at %d, records before it were deleted: "+
 			"start from a snapshot at or after %d, and set retention.ms=-1 on the topic", ErrOutOfRange, first, first)
+	case t.next > next && t.unsure():
+		return errShort
 	case t.next > next:
 		return fmt.Errorf("%w: the log ends at %d, so %d records that existed are gone (unclean leader election, "+
 			"or a disk restored from an older copy): restore them, or discard every state built on them",
 			ErrOutOfRange, next, t.next-next)
 	}
 	// In between again: a leader that lagged behind its own followers.
+	t.short = time.Time{}
 	return kafka.OffsetNotAvailable
+}
+
+// unsure reports whether brokers have said for less than LossPatience that the log is too short.
+func (t *Tail) unsure() bool {
+	if t.short.IsZero() {
+		t.short = time.Now()
+	}
+	return time.Since(t.short) < t.log.cfg.LossPatience
 }
 
 // drain takes the records out of a fetch answer, whose bytes the values keep, and checks that the offsets are dense. The

@@ -86,14 +86,31 @@ func TestTail_BeyondTheEndIsOutOfRange(t *testing.T) {
 	l := testkafka.Log(t)
 	topic := testkafka.Topic(t, l, "beyond", 1)
 	must[int64](t)(l.AppendBatch(within(t), topic, 0, numbered("v", 3)))
-	tail := l.Tail(topic, 0, 5, quick)
-	_, err := tail.Fetch(within(t))
+	tail, began := l.Tail(topic, 0, 5, quick), time.Now()
+	err := ended(t, tail)
 	wantErr(t, err, eventlog.ErrOutOfRange)
 	if !strings.Contains(err.Error(), "ends at 3, so 2 records") {
 		t.Fatal(err)
 	}
+	if took, least := time.Since(began), testkafka.Config(nil).LossPatience; took < least {
+		t.Fatalf("believed after %v, within the patience of %v", took, least)
+	}
 	_, again := tail.Fetch(within(t))
 	wantErr(t, again, eventlog.ErrOutOfRange)
+}
+
+// ended fetches nothing until the tail says why it cannot.
+func ended(t *testing.T, tail *eventlog.Tail) error {
+	t.Helper()
+	for ctx := within(t); ; {
+		got, err := tail.Fetch(ctx)
+		if err != nil {
+			return err
+		}
+		if len(got) > 0 || tail.Trouble() == nil {
+			t.Fatalf("%d records, trouble %v", len(got), tail.Trouble())
+		}
+	}
 }
 
 func TestTail_BelowTheStartIsOutOfRange(t *testing.T) {

@@ -122,6 +122,76 @@ func leaderless(req kmsg.Request, topic string) kmsg.Response {
 	return res
 }
 
+// A broker that was frozen while another took over leads on in its own eyes until it hears of that, and its log is shorter.
+func TestTail_ADeposedLeaderIsNotBelieved(t *testing.T) {
+	r := newRig(t, func(c *eventlog.Config) { c.LossPatience = time.Minute })
+	topic := testkafka.Topic(t, r.log, "deposed", 1)
+	must[int64](t)(r.log.AppendBatch(within(t), topic, 0, numbered("v", 5)))
+	tail := r.log.Tail(topic, 0, 0, quick)
+	must[[]eventlog.Record](t)(tail.Fetch(within(t)))
+	must[int64](t)(r.log.AppendBatch(within(t), topic, 0, numbered("w", 2)))
+
+	var deposed atomic.Bool
+	deposed.Store(true)
+	const itsEnd = 3
+	for key, answer := range map[kmsg.Key]func(kmsg.Request) kmsg.Response{
+		kmsg.Fetch:       func(req kmsg.Request) kmsg.Response { return refuseFetch(req, kafka.OffsetOutOfRange, itsEnd) },
+		kmsg.ListOffsets: func(req kmsg.Request) kmsg.Response { return endsAt(req, itsEnd) },
+	} {
+		r.cluster.ControlKey(key.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
+			r.cluster.KeepControl()
+			if !deposed.Load() {
+				return nil, nil, false
+			}
+			return answer(req), nil, true
+		})
+	}
+	for range 5 {
+		if got := must[[]eventlog.Record](t)(tail.Fetch(within(t))); len(got) > 0 || tail.Trouble() == nil {
+			t.Fatalf("%d records, trouble %v", len(got), tail.Trouble())
+		}
+	}
+	deposed.Store(false)
+	for got := 0; got < 2; {
+		got += len(must[[]eventlog.Record](t)(tail.Fetch(within(t))))
+	}
+	if tail.Trouble() != nil || tail.Next() != 7 {
+		t.Fatalf("next %d, trouble %v", tail.Next(), tail.Trouble())
+	}
+}
+
+func refuseFetch(req kmsg.Request, code kafka.Error, end int64) kmsg.Response {
+	f := req.(*kmsg.FetchRequest)
+	res := f.ResponseKind().(*kmsg.FetchResponse)
+	rt, rp := kmsg.NewFetchResponseTopic(), kmsg.NewFetchResponseTopicPartition()
+	rp.ErrorCode, rp.HighWatermark = int16(code), end
+	rt.Topic, rt.Partitions = f.Topics[0].Topic, []kmsg.FetchResponseTopicPartition{rp}
+	res.Topics = append(res.Topics, rt)
+	return res
+}
+
+// endsAt answers a request for the bounds of one partition.
+func endsAt(req kmsg.Request, end int64) kmsg.Response {
+	l := req.(*kmsg.ListOffsetsRequest)
+	res := l.ResponseKind().(*kmsg.ListOffsetsResponse)
+	for _, topic := range l.Topics {
+		rt := kmsg.NewListOffsetsResponseTopic()
+		rt.Topic = topic.Topic
+		for _, p := range topic.Partitions {
+			rp := kmsg.NewListOffsetsResponseTopicPartition()
+			rp.Partition, rp.Timestamp = p.Partition, -1
+			if p.Timestamp == kafka.LastOffset {
+				rp.Offset = end
+			} else {
+				rp.Offset = 0
+			}
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		res.Topics = append(res.Topics, rt)
+	}
+	return res
+}
+
 func TestTail_ABrokerThatHangsIsLeftInTime(t *testing.T) {
 	r := newRig(t, nil)
 	topic := testkafka.Topic(t, r.log, "hangs", 1)

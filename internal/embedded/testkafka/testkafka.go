@@ -27,6 +27,9 @@ const patience = 30 * time.Second
 // sharedCall is how long one call may take on a cluster whose followers have just heard of the topic.
 const sharedCall = 5 * time.Second
 
+// lossPatience is short: the brokers of tests are not deposed, and those that lose a log shall be believed soon.
+const lossPatience = 300 * time.Millisecond
+
 // Brokers returns the bootstrap addresses of a cluster for this test.
 func Brokers(t testing.TB) []string {
 	t.Helper()
@@ -59,7 +62,7 @@ func Start(t testing.TB) *embedded.Kafka {
 
 // Config is what an eventlog needs to use brokers as this test run does.
 func Config(brokers []string) eventlog.Config {
-	cfg := eventlog.Config{Brokers: brokers}
+	cfg := eventlog.Config{Brokers: brokers, LossPatience: lossPatience}
 	if n, err := strconv.Atoi(os.Getenv(EnvReplication)); err == nil && os.Getenv(Env) != "" {
 		cfg.Replication, cfg.MinInSync = n, max(n-1, 1)
 		cfg.CallTimeout = sharedCall
