@@ -60,25 +60,23 @@ func TestKafka_AnyBytesOnOrdersAreRejectedAndTheSaleGoesOn(t *testing.T) {
 		}
 		defer c.Close()
 		for i, value := range foreignValues(r) {
-			record := &kgo.Record{Topic: r.topic(wire.TopicOrders), Value: value}
+			one := record(r, value)
 			if i%2 == 0 {
-				record.Key, record.Headers = []byte("key"), []kgo.RecordHeader{{Key: "h", Value: []byte("v")}}
+				one.Key, one.Headers = []byte("key"), []kgo.RecordHeader{{Key: "h", Value: []byte("v")}}
 			}
-			if err := c.ProduceSync(t.Context(), record).FirstErr(); err != nil {
+			if err := c.ProduceSync(t.Context(), one).FirstErr(); err != nil {
 				t.Fatalf("value %d of %d bytes: %v", i, len(value), err)
 			}
-			within, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-			a, ok := r.watch.Answer(within, 0, record.Offset)
-			cancel()
-			if !ok {
-				t.Fatalf("value %d of %d bytes, offset %d: no outcome", i, len(value), record.Offset)
-			}
-			if a.Kind == wire.KindRejected {
-				rejected++
-			}
+			rejected += r.rejects(one.Offset)
 		}
 	}
-	if all := 2 * len(foreignValues(r)); rejected != all {
+	last := r.transact(record(r, []byte("of a stranger")))
+	rejected += r.rejects(last)
+	for marker := 0; marker == 0; rejected += marker { // behind it, perhaps behind some of the fans' and a tick
+		last++
+		marker = r.rejects(last)
+	}
+	if all := 2*len(foreignValues(r)) + 2; rejected != all {
 		t.Errorf("%d of %d were rejected", rejected, all)
 	}
 	if counted := r.counted(t.Context()); counted < rejected {
@@ -90,6 +88,46 @@ func TestKafka_AnyBytesOnOrdersAreRejectedAndTheSaleGoesOn(t *testing.T) {
 	for _, v := range violations {
 		t.Error(v)
 	}
+}
+
+func record(r *rig, value []byte) *kgo.Record {
+	return &kgo.Record{Topic: r.topic(wire.TopicOrders), Value: value}
+}
+
+// rejects waits for the outcome of the record at an offset, and is 1 if that is a rejection.
+func (r *rig) rejects(offset int64) int {
+	r.t.Helper()
+	within, cancel := context.WithTimeout(r.t.Context(), 30*time.Second)
+	defer cancel()
+	a, ok := r.watch.Answer(within, 0, offset)
+	if !ok {
+		r.t.Fatalf("offset %d: no outcome", offset)
+	}
+	if a.Kind == wire.KindRejected {
+		return 1
+	}
+	return 0
+}
+
+// transact writes a record in a transaction, behind which the broker writes a marker at an offset of its own, and returns
+// the record's.
+func (r *rig) transact(one *kgo.Record) int64 {
+	r.t.Helper()
+	c, err := r.brokers.Client(kgo.TransactionalID("stranger"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.BeginTransaction(); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := c.ProduceSync(r.t.Context(), one).FirstErr(); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := c.EndTransaction(r.t.Context(), kgo.TryCommit); err != nil {
+		r.t.Fatal(err)
+	}
+	return one.Offset
 }
 
 // counted is how many rejections the processors' metrics tell of; each replica counts all of them.

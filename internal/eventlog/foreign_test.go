@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,35 @@ func TestTail_ReadsWhateverAnyProducerWrote(t *testing.T) {
 		if got != string(want[i]) {
 			t.Fatalf("offset %d: %d bytes, written were %d", i, len(got), len(want[i]))
 		}
+	}
+}
+
+// TestTail_AStrangersTransactionTakesOffsetsAndMeansNothing: brokers write a marker behind each transaction, at an offset
+// of the log, and aborted records stay where they are.
+func TestTail_AStrangersTransactionTakesOffsetsAndMeansNothing(t *testing.T) {
+	brokers := testkafka.Brokers(t)
+	l := testkafka.Open(t, testkafka.Config(brokers))
+	topic := testkafka.Topic(t, l, "transactions", 1)
+	c := foreign(t, brokers, kgo.TransactionalID(topic))
+	var want []string
+	for _, end := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort, kgo.TryCommit} {
+		if err := c.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		for _, value := range []string{"a", "b"} {
+			if err := c.ProduceSync(within(t), &kgo.Record{Topic: topic, Value: []byte(value)}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, value)
+		}
+		if err := c.EndTransaction(within(t), end); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, "") // the marker
+	}
+	must[int64](t)(l.AppendBatch(within(t), topic, 0, numbered("v", 1)))
+	if got := readAll(t, l, topic, 0, len(want)+1); !slices.Equal(got, append(want, "v0")) {
+		t.Fatalf("%q, want %q", got, want)
 	}
 }
 

@@ -96,6 +96,8 @@ type batch struct {
 	last  int64 // offset of its last record, whether or not it is still there
 	count int
 	body  []byte // the records, not compressed
+	// control says that its records are a transaction's markers, which the broker wrote and which take offsets.
+	control bool
 }
 
 // nextBatch returns the next batch that holds offset next or later; ok is false at the end. A broker cuts the answer off
@@ -134,10 +136,7 @@ func (b *batch) open(raw []byte) error {
 		return fmt.Errorf("%w: checksum of the batch at %d does not match", errDamaged, b.base)
 	}
 	attributes := be.Uint16(raw[batchAttributes:])
-	if attributes&attributeControl != 0 {
-		return fmt.Errorf("%w: a transaction's marker at %d; the topic is transactional: it needs only this program as its writer",
-			ErrGap, b.base)
-	}
+	b.control = attributes&attributeControl != 0
 	b.body = raw[batchHeader:]
 	if codec := compress.Compression(attributes & attributeCodec); codec != compress.None {
 		var err error
@@ -213,11 +212,11 @@ func field(b []byte) (rest, value []byte, err error) {
 	return b[size:], b[:size:size], nil
 }
 
-// appendFrom appends the batch's records from offset next on. None may be missing: then the topic is not what it was.
+// appendFrom appends the batch's records from offset next on. None may be missing: then the topic is not what it was. The
+// marker of a stranger's transaction is a record without bytes, so that it takes its offset and means nothing.
 func (b *batch) appendFrom(next int64, out []Record) ([]Record, error) {
 	gap := func(at int64) error {
-		return fmt.Errorf("%w: offset %d follows %d; the topic is compacted, transactional or damaged: "+
-			"it needs cleanup.policy=delete and only this program as its writer", ErrGap, at, next-1)
+		return fmt.Errorf("%w: offset %d follows %d; the topic is compacted or damaged: it needs cleanup.policy=delete", ErrGap, at, next-1)
 	}
 	rest := b.body
 	for range b.count {
@@ -232,6 +231,9 @@ func (b *batch) appendFrom(next int64, out []Record) ([]Record, error) {
 		}
 		if at > next {
 			return nil, gap(at)
+		}
+		if b.control {
+			value = nil
 		}
 		out = append(out, Record{Offset: at, Value: value})
 		next++

@@ -248,11 +248,11 @@ func odd(last, count uint32, attributes uint16) []byte {
 	return b
 }
 
-func TestTail_CompactedOrTransactionalTopicHalts(t *testing.T) {
-	const control = 0x30
+func TestTail_CompactedTopicHalts(t *testing.T) {
+	const control = 0x20
 	for name, set := range map[string][]byte{
-		"records compacted away": odd(4, 0, 0),
-		"a transaction's marker": odd(0, 0, control),
+		"records compacted away":  odd(4, 0, 0),
+		"a marker compacted away": odd(0, 0, control),
 	} {
 		r := newRig(t, nil)
 		topic := testkafka.Topic(t, r.log, "odd", 1)

@@ -117,7 +117,7 @@ func campaign(o options, began time.Time) *sum {
 				if r.Violation != "" {
 					total.violations = append(total.violations, fmt.Sprintf("seed %d (%s): %s", seed, simulation.Replay(seed, heavy), r.Violation))
 				}
-				if now := time.Now(); o.length > time.Minute && now.Sub(told) > 30*time.Second {
+				if now := time.Now(); now.Sub(told) > 30*time.Second {
 					told = now
 					fmt.Printf("%s: %d seeds, %d commands, %d violations\n", now.Sub(began).Round(time.Second), total.seeds, total.commands, len(total.violations))
 				}
