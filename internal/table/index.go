@@ -3,6 +3,8 @@ package table
 import (
 	"encoding/binary"
 	"math/bits"
+
+	"fairgate/internal/huge"
 )
 
 // Key is what an Index finds by: a 128-bit id, and the number of what it lies within where ids are not unique.
@@ -34,6 +36,8 @@ const (
 	reach = 64
 	// maxDepth bounds the directory: 4,096 segments, 40 million entries, before all of them are full.
 	maxDepth = 12
+	// Segments of a directory deeper than this are cut from extents in huge pages.
+	smallDepth = 2
 )
 
 // Index finds the number of an entry by the key that the entry has. It stores numbers and marks, not keys: whoever owns
@@ -49,6 +53,8 @@ type Index struct {
 	directory []*segment
 	depth     uint // of the directory, in bits
 	count     int
+	extent    []uint64      // memory for segments
+	used      []uint64      // the slots of the segment that was split last, zero again
 	crowded   map[Key]int32 // what found no place within reach
 }
 
@@ -60,8 +66,23 @@ type segment struct {
 	depth uint32
 }
 
-func newSegment(slots int, depth uint32) *segment {
-	return &segment{slots: make([]uint64, slots), depth: depth}
+func newSegment(slots []uint64, depth uint32) *segment { return &segment{slots: slots, depth: depth} }
+
+// slots is memory for a segment that has grown.
+func (x *Index) slots() []uint64 {
+	switch {
+	case x.used != nil:
+		s := x.used
+		x.used = nil
+		return s
+	case x.depth <= smallDepth:
+		return make([]uint64, segmentMost)
+	case len(x.extent) == 0:
+		x.extent = huge.Make[uint64](huge.PerExtent[uint64](segmentMost))
+	}
+	s := x.extent[:segmentMost:segmentMost]
+	x.extent = x.extent[segmentMost:]
+	return s
 }
 
 // full at 5/8, a search reads a cache line or two. sparse is how few entries are no reason to grow, however crowded
@@ -113,7 +134,7 @@ func (x *Index) Find(k Key, is func(at int32) bool) int32 {
 // Put stores a number under a key that Find did not find.
 func (x *Index) Put(k Key, at int32) {
 	if x.directory == nil {
-		x.directory = []*segment{newSegment(segmentFirst, 0)}
+		x.directory = []*segment{newSegment(make([]uint64, segmentFirst), 0)}
 	}
 	x.count++
 	mark := k.mark()
@@ -154,7 +175,7 @@ func (s *segment) put(slot uint64) bool {
 
 // doubled is the first segment with twice the slots.
 func (s *segment) doubled() *segment {
-	large := newSegment(2*len(s.slots), 0)
+	large := newSegment(make([]uint64, 2*len(s.slots)), 0)
 	s.each(func(slot uint64) { large.put(slot) })
 	return large
 }
@@ -176,8 +197,10 @@ func (x *Index) split(mark uint32) {
 	if uint(old.depth) == x.depth {
 		x.double()
 	}
-	halves := [2]*segment{newSegment(segmentMost, old.depth+1), newSegment(segmentMost, old.depth+1)}
+	halves := [2]*segment{newSegment(x.slots(), old.depth+1), newSegment(x.slots(), old.depth+1)}
 	old.each(func(slot uint64) { halves[slot>>(63-old.depth)&1].put(slot) })
+	clear(old.slots)
+	x.used = old.slots
 	width := 1 << (x.depth - uint(old.depth)) // how many places of the directory are this segment's
 	first := int(mark>>1>>(31-x.depth)) &^ (width - 1)
 	for n := range width {

@@ -4,19 +4,24 @@
 // outcome: a restored machine numbers its entries anew.
 package table
 
+import "fairgate/internal/huge"
+
 // None is the number of no entry.
 const None int32 = -1
 
-// chunk is how many entries are made at once. A power of two: an entry is found by shifting and masking its number.
+// chunk is how many entries lie side by side. A power of two: an entry is found by shifting and masking its number.
+// Beyond so many entries chunks are cut from extents in huge pages.
 const (
 	chunkBits = 12
 	chunk     = 1 << chunkBits
+	large     = 4 * chunk
 )
 
 // Slab is a table of entries found by number, whose numbers are used again. Pointers to entries stay good while it
 // grows: it adds chunks and never copies one. The zero value is empty.
 type Slab[T any] struct {
 	chunks [][]T // slices rather than arrays: see segment
+	extent []T   // what is left of it
 	made   int32 // numbers given out so far
 	free   []int32
 }
@@ -37,10 +42,23 @@ func (s *Slab[T]) New() (int32, *T) {
 	}
 	at := s.made
 	if int(at>>chunkBits) == len(s.chunks) {
-		s.chunks = append(s.chunks, make([]T, chunk))
+		s.chunks = append(s.chunks, s.more())
 	}
 	s.made++
 	return at, s.At(at)
+}
+
+// more is memory for another chunk.
+func (s *Slab[T]) more() []T {
+	if s.made < large {
+		return make([]T, chunk)
+	}
+	if len(s.extent) == 0 {
+		s.extent = huge.Make[T](huge.PerExtent[T](chunk))
+	}
+	more := s.extent[:chunk:chunk]
+	s.extent = s.extent[chunk:]
+	return more
 }
 
 // Drop empties an entry; its number will be given out again.
