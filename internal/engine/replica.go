@@ -147,19 +147,19 @@ func (r *Replica) CaughtUp() bool {
 	return (r.inputEnd || full) && r.outcomesEnd && len(r.waiting) == 0
 }
 
-// Records applies the next records of the log. end says that the fetch that brought them, begun at started, reached the
-// end of the log.
-func (r *Replica) Records(records []eventlog.Record, end bool, started int64) error {
+// Records applies the next records of the log; heads are what Heads says of them. end says that the fetch that brought
+// them, begun at started, reached the end of the log.
+func (r *Replica) Records(records []eventlog.Record, heads []wire.Hash, end bool, started int64) error {
 	if len(records) > 0 {
 		out := r.backlog.room(len(records))
-		for left := records; len(left) > 0; {
+		for done := 0; done < len(records); {
 			ticked := r.core.TickAt()
-			n, err := r.core.ApplyBatch(left, nil, out)
+			n, err := r.core.ApplyBatch(records[done:], heads[done:], out)
 			if err != nil {
 				return err
 			}
 			r.judge(r.core.TickAt() != ticked)
-			left = left[n:]
+			done += n
 		}
 		r.backlog.add(len(records), out)
 	}

@@ -36,7 +36,7 @@ func recordsOf(topic [][]byte, from, to int) (records []eventlog.Record) {
 func (b *bench) read() {
 	b.t.Helper()
 	records := recordsOf(b.log, int(b.Core().Next()), len(b.log))
-	if err := b.Records(records, true, b.now.Mono); err != nil {
+	if err := b.Records(records, Heads(b.core.Chain(), records), true, b.now.Mono); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -111,13 +111,13 @@ func TestReplica_TickOfUnknownFateIsWaitedForUntilTheLogWasReadToItsEnd(t *testi
 	b.now.Mono = 2_000
 	b.Appended(false, false, b.now.Mono)
 	b.now.Mono = 3_000
-	if err := b.Records(nil, true, 1_999); err != nil { // a fetch that began before the append ended
+	if err := b.Records(nil, nil, true, 1_999); err != nil { // a fetch that began before the append ended
 		t.Fatal(err)
 	}
 	if b.next().Append != nil {
 		t.Fatal("it ticks while the last tick may be in the log")
 	}
-	if err := b.Records(nil, true, 2_001); err != nil {
+	if err := b.Records(nil, nil, true, 2_001); err != nil {
 		t.Fatal(err)
 	}
 	if b.next().Append == nil {
@@ -132,7 +132,7 @@ func TestReplica_TickThatLandsLateIsNotTakenForItsSuccessor(t *testing.T) {
 	late := b.next().Append
 	b.Appended(false, false, b.now.Mono)
 	b.now = Now{Mono: 2_000, Room: 6_000}
-	if err := b.Records(nil, true, 1_500); err != nil {
+	if err := b.Records(nil, nil, true, 1_500); err != nil {
 		t.Fatal(err)
 	}
 	second := b.next().Append
@@ -216,7 +216,7 @@ func TestReplica_ContendsThroughAShortLagAndNotThroughALongOne(t *testing.T) {
 	if !b.next().Contend {
 		t.Fatal("caught up, it does not contend")
 	}
-	if err := b.Records(nil, false, 0); err != nil {
+	if err := b.Records(nil, nil, false, 0); err != nil {
 		t.Fatal(err)
 	}
 	b.now.Mono = lagAllowed
@@ -312,10 +312,10 @@ func TestReplica_OutcomesOfRecordsThatTheLogLostAreNoticed(t *testing.T) {
 	if err := b.ReadBack([]eventlog.Record{{Value: out.At(0)}}, true, 5); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Records(nil, true, 5); err != nil {
+	if err := b.Records(nil, nil, true, 5); err != nil {
 		t.Fatalf("at once: %v", err)
 	}
-	if err := b.Records(nil, true, 5+truncatedAfter); err == nil {
+	if err := b.Records(nil, nil, true, 5+truncatedAfter); err == nil {
 		t.Fatal("it waits for ever")
 	}
 }

@@ -72,6 +72,7 @@ type Runner struct {
 // fetched is what a fetch brought.
 type fetched struct {
 	records []eventlog.Record
+	heads   []wire.Hash // of the chain over the input after each record
 	end     bool  // nothing lies behind them
 	started int64 // monotonic µs
 	until   int64 // offset after the last record that the broker had; -1 unknown
@@ -161,11 +162,13 @@ func (r *Runner) Run(ctx context.Context) error {
 	input, back := make(chan fetched, fetchesAhead), make(chan fetched, fetchesAhead)
 	events := r.deps.Events
 	next, from := r.replica.ReadFrom()
+	heads := headsFrom(core.Chain())
 	r.tasks.Go(func() {
-		r.fetch(events.Tail(r.cfg.Input, r.cfg.Partition, next, eventlog.TailConfig{MaxWait: fetchWait, TopicID: topic}), input, nil)
+		tail := events.Tail(r.cfg.Input, r.cfg.Partition, next, eventlog.TailConfig{MaxWait: fetchWait, TopicID: topic})
+		r.fetch(tail, input, nil, heads)
 	})
 	r.tasks.Go(func() {
-		r.fetch(events.Tail(r.cfg.Outcomes, r.cfg.Partition, from, eventlog.TailConfig{MaxWait: fetchWait}), back, r.gather)
+		r.fetch(events.Tail(r.cfg.Outcomes, r.cfg.Partition, from, eventlog.TailConfig{MaxWait: fetchWait}), back, r.gather, nil)
 	})
 	r.tasks.Go(func() { r.keepSnapshots(topic) })
 	err = r.loop(ctx, input, back)
@@ -201,7 +204,7 @@ func (r *Runner) loop(ctx context.Context, input, back chan fetched) error {
 		case f := <-in:
 			began := time.Now()
 			r.end = f.until
-			err = r.replica.Records(f.records, f.end, f.started)
+			err = r.replica.Records(f.records, f.heads, f.end, f.started)
 			if len(f.records) > 0 {
 				r.metrics.records.Add(float64(len(f.records)))
 				r.metrics.apply.Observe(time.Since(began).Seconds())
@@ -306,8 +309,20 @@ func (r *Runner) gather() int {
 	return 1
 }
 
-// fetch reads a topic for the loop until the loop has ended. It waits for as many bytes as gather says, if not nil.
-func (r *Runner) fetch(tail *eventlog.Tail, into chan<- fetched, gather func() int) {
+// headsFrom computes the heads of the chain over all records that it is given, in order. It belongs to one goroutine.
+func headsFrom(head wire.Hash) func([]eventlog.Record) []wire.Hash {
+	return func(records []eventlog.Record) []wire.Hash {
+		heads := Heads(head, records)
+		if len(heads) > 0 {
+			head = heads[len(heads)-1]
+		}
+		return heads
+	}
+}
+
+// fetch reads a topic for the loop until the loop has ended. It waits for as many bytes as gather says, and has heads
+// computed of what it read, where these are not nil.
+func (r *Runner) fetch(tail *eventlog.Tail, into chan<- fetched, gather func() int, heads func([]eventlog.Record) []wire.Hash) {
 	for {
 		if gather != nil {
 			tail.Gather(gather())
@@ -324,6 +339,9 @@ func (r *Runner) fetch(tail *eventlog.Tail, into chan<- fetched, gather func() i
 		for {
 			n := min(len(records), applyAtOnce)
 			f := fetched{records: records[:n], end: end && n == len(records), started: started, until: tail.End()}
+			if heads != nil {
+				f.heads = heads(f.records)
+			}
 			select {
 			case into <- f:
 			case <-r.work.Done():

@@ -193,7 +193,7 @@ func (n *node) consume() bool {
 		switch {
 		case log && len(n.input.ahead) > 0 && r.Hungry():
 			f := n.input.take()
-			if err := r.Records(f.records, f.end, f.started); err != nil {
+			if err := r.Records(f.records, engine.Heads(r.Core().Chain(), f.records), f.end, f.started); err != nil {
 				n.halt(err)
 			}
 			return true
