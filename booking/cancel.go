@@ -8,26 +8,13 @@ import (
 
 	"fairgate/internal/sale"
 	"fairgate/internal/store"
-	"fairgate/internal/web"
 	"fairgate/internal/wire"
 )
 
 // cancelBooking is DELETE /booking/{id}, and the same for forms, which know no DELETE: the hold, offer or place on the
 // waitlist is given back. Again is no harm.
-func (a *API) cancelBooking(ctx *fasthttp.RequestCtx) error { return a.fail(ctx, a.tryCancel(ctx)) }
-
-func (a *API) tryCancel(ctx *fasthttp.RequestCtx) error {
+func (a *API) cancelBooking(ctx *fasthttp.RequestCtx, request context.Context, b store.Booking) error {
 	if err := a.sameSite(ctx); err != nil {
-		return err
-	}
-	text, err := web.PathParam(ctx, "id")
-	if err != nil {
-		return err
-	}
-	request, cancel := web.RequestContext(ctx)
-	defer cancel()
-	b, err := a.named(ctx, request, text)
-	if err != nil {
 		return err
 	}
 	e, err := a.event(request, b.Event)

@@ -108,6 +108,28 @@ func (a *API) tryShow(ctx *fasthttp.RequestCtx) error {
 	return a.show(ctx, request, b)
 }
 
+// aboutBooking answers a request about one booking, which the caller may see. The context ends with the request.
+type aboutBooking func(*fasthttp.RequestCtx, context.Context, store.Booking) error
+
+// ofBooking is the handler of a path that names a booking: h is given the booking, or the caller what is wrong.
+func (a *API) ofBooking(h aboutBooking) web.Handler {
+	return func(ctx *fasthttp.RequestCtx) error { return a.fail(ctx, a.tryOfBooking(ctx, h)) }
+}
+
+func (a *API) tryOfBooking(ctx *fasthttp.RequestCtx, h aboutBooking) error {
+	text, err := web.PathParam(ctx, "id")
+	if err != nil {
+		return err
+	}
+	request, cancel := web.RequestContext(ctx)
+	defer cancel()
+	b, err := a.named(ctx, request, text)
+	if err != nil {
+		return err
+	}
+	return h(ctx, request, b)
+}
+
 // named loads the booking that a path names, if the caller may see it.
 func (a *API) named(ctx *fasthttp.RequestCtx, request context.Context, text string) (store.Booking, error) {
 	id, err := sale.ParseUUID(text)

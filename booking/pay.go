@@ -162,19 +162,7 @@ func (a *API) showPayment(ctx *fasthttp.RequestCtx, r payment.Receipt) error {
 
 // paid is GET /booking/{id}/paid, where the payment page returns to. It asks the provider itself, so that a lost webhook
 // delays nobody; what it cannot learn now, the webhook or reconciliation will.
-func (a *API) paid(ctx *fasthttp.RequestCtx) error { return a.fail(ctx, a.tryPaid(ctx)) }
-
-func (a *API) tryPaid(ctx *fasthttp.RequestCtx) error {
-	text, err := web.PathParam(ctx, "id")
-	if err != nil {
-		return err
-	}
-	request, cancel := web.RequestContext(ctx)
-	defer cancel()
-	b, err := a.named(ctx, request, text)
-	if err != nil {
-		return err
-	}
+func (a *API) paid(ctx *fasthttp.RequestCtx, request context.Context, b store.Booking) error {
 	s, err := a.deps.Store.Settlement(request, b.ID)
 	if err != nil {
 		return err

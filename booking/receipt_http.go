@@ -54,20 +54,8 @@ func (a *API) headOver(ctx context.Context, b *store.Booking) *receipt.Head {
 }
 
 // showReceipt is GET /booking/{id}/receipt: what a fan keeps. With ?download=1 a browser saves it.
-func (a *API) showReceipt(ctx *fasthttp.RequestCtx) error { return a.fail(ctx, a.tryReceipt(ctx)) }
-
-func (a *API) tryReceipt(ctx *fasthttp.RequestCtx) error {
-	text, err := web.PathParam(ctx, "id")
-	if err != nil {
-		return err
-	}
+func (a *API) showReceipt(ctx *fasthttp.RequestCtx, request context.Context, b store.Booking) error {
 	q, err := queryOf(ctx, "download")
-	if err != nil {
-		return err
-	}
-	request, cancel := web.RequestContext(ctx)
-	defer cancel()
-	b, err := a.named(ctx, request, text)
 	if err != nil {
 		return err
 	}

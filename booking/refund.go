@@ -27,14 +27,8 @@ type refundView struct {
 
 // refundBooking is POST /booking/{id}/refund: a fan gives tickets back, as far as the event's policy lets them. The same
 // Idempotency-Key is the same refund; a ticket goes back once whatever is sent.
-func (a *API) refundBooking(ctx *fasthttp.RequestCtx) error { return a.fail(ctx, a.tryRefund(ctx)) }
-
-func (a *API) tryRefund(ctx *fasthttp.RequestCtx) error {
+func (a *API) refundBooking(ctx *fasthttp.RequestCtx, request context.Context, b store.Booking) error {
 	if err := a.sameSite(ctx); err != nil {
-		return err
-	}
-	text, err := web.PathParam(ctx, "id")
-	if err != nil {
 		return err
 	}
 	var r refundRequest
@@ -44,12 +38,6 @@ func (a *API) tryRefund(ctx *fasthttp.RequestCtx) error {
 		}
 	}
 	key, err := idempotencyKey(ctx)
-	if err != nil {
-		return err
-	}
-	request, cancel := web.RequestContext(ctx)
-	defer cancel()
-	b, err := a.named(ctx, request, text)
 	if err != nil {
 		return err
 	}
@@ -159,19 +147,7 @@ type documentLineView struct {
 }
 
 // documents is GET /booking/{id}/documents: its receipts and credit notes.
-func (a *API) documents(ctx *fasthttp.RequestCtx) error { return a.fail(ctx, a.tryDocuments(ctx)) }
-
-func (a *API) tryDocuments(ctx *fasthttp.RequestCtx) error {
-	text, err := web.PathParam(ctx, "id")
-	if err != nil {
-		return err
-	}
-	request, cancel := web.RequestContext(ctx)
-	defer cancel()
-	b, err := a.named(ctx, request, text)
-	if err != nil {
-		return err
-	}
+func (a *API) documents(ctx *fasthttp.RequestCtx, request context.Context, b store.Booking) error {
 	found, err := a.deps.Store.BookingDocuments(request, b.ID)
 	if err != nil {
 		return err

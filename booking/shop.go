@@ -1,6 +1,7 @@
 package booking
 
 import (
+	"context"
 	"strconv"
 	"time"
 
@@ -229,19 +230,7 @@ func ticketWord(status string) string {
 }
 
 // payPage is GET /booking/{id}/pay: the provider's payment form within the shop, where no hosted page is configured.
-func (a *API) payPage(ctx *fasthttp.RequestCtx) error { return a.fail(ctx, a.tryPayPage(ctx)) }
-
-func (a *API) tryPayPage(ctx *fasthttp.RequestCtx) error {
-	text, err := web.PathParam(ctx, "id")
-	if err != nil {
-		return err
-	}
-	request, cancel := web.RequestContext(ctx)
-	defer cancel()
-	b, err := a.named(ctx, request, text)
-	if err != nil {
-		return err
-	}
+func (a *API) payPage(ctx *fasthttp.RequestCtx, request context.Context, b store.Booking) error {
 	if !canPay(b.Status) || b.Status == "confirmed" {
 		return seeOther(ctx, "/booking/"+b.ID.String())
 	}

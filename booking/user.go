@@ -24,24 +24,27 @@ func (a *API) userInPath(ctx *fasthttp.RequestCtx) (string, error) {
 	return a.acting(ctx, user)
 }
 
-// listBookings is GET /users/{id}/bookings, newest first.
-func (a *API) listBookings(ctx *fasthttp.RequestCtx) error {
-	user, err := a.userInPath(ctx)
-	if err != nil {
-		return err
+// ofUser is the handler of a list that belongs to the user whom the path names, page by page.
+func ofUser[V any](a *API, page func(*fasthttp.RequestCtx, string, query) (views []V, next string, err error)) web.Handler {
+	return func(ctx *fasthttp.RequestCtx) error {
+		user, err := a.userInPath(ctx)
+		if err != nil {
+			return err
+		}
+		q, err := queryOf(ctx, "limit", "cursor")
+		if err != nil {
+			return err
+		}
+		views, next, err := page(ctx, user, q)
+		if err != nil {
+			return err
+		}
+		linkNext(ctx, next)
+		return web.WriteJSON(ctx, fasthttp.StatusOK, views)
 	}
-	q, err := queryOf(ctx, "limit", "cursor")
-	if err != nil {
-		return err
-	}
-	views, next, err := a.bookingsOf(ctx, user, q)
-	if err != nil {
-		return err
-	}
-	linkNext(ctx, next)
-	return web.WriteJSON(ctx, fasthttp.StatusOK, views)
 }
 
+// bookingsOf are GET /users/{id}/bookings, newest first.
 func (a *API) bookingsOf(ctx *fasthttp.RequestCtx, user string, q query) (views []bookingView, next string, err error) {
 	limit, err := q.limit()
 	if err != nil {
@@ -97,24 +100,7 @@ type notificationView struct {
 	ReadAt    *time.Time      `json:"readAt"`
 }
 
-// listNotifications is GET /users/{id}/notifications, newest first.
-func (a *API) listNotifications(ctx *fasthttp.RequestCtx) error {
-	user, err := a.userInPath(ctx)
-	if err != nil {
-		return err
-	}
-	q, err := queryOf(ctx, "limit", "cursor")
-	if err != nil {
-		return err
-	}
-	views, next, err := a.notificationsOf(ctx, user, q)
-	if err != nil {
-		return err
-	}
-	linkNext(ctx, next)
-	return web.WriteJSON(ctx, fasthttp.StatusOK, views)
-}
-
+// notificationsOf are GET /users/{id}/notifications, newest first.
 func (a *API) notificationsOf(ctx *fasthttp.RequestCtx, user string, q query) (views []notificationView, next string, err error) {
 	limit, err := q.limit()
 	if err != nil {
