@@ -75,9 +75,18 @@ func assemble(ctx context.Context, cfg Config, name string) (*assembly, error) {
 		a.close()
 		return nil, errors.New("redis.url: expected redis://user:password@host:port/0")
 	}
+	redis.SetLogger(redisLog{log}) // of the whole process: the library has no other
 	a.redis = redis.NewUniversalClient(options)
 	a.closers = append(a.closers, func() { _ = a.redis.Close() })
 	return a, nil
+}
+
+// redisLog has what the Redis library notices, mostly that Redis is away, in the process's own log.
+type redisLog struct{ log *slog.Logger }
+
+// Printf logs one line of the library.
+func (l redisLog) Printf(_ context.Context, format string, args ...any) {
+	l.log.Warn("redis", slog.String("says", fmt.Sprintf(format, args...)))
 }
 
 func (c RedisConfig) options() (*redis.UniversalOptions, error) {
