@@ -78,9 +78,10 @@ func compose(t *testing.T) composition {
 
 func TestCompose_HasEveryRoleAndEngine(t *testing.T) {
 	c := compose(t)
-	for _, role := range append(slices.Clone(roles), "migrate") {
+	for _, role := range append(slices.Clone(roles), "migrate", "audit") {
 		s, ok := c.Services[role]
-		if !ok || len(s.Command) == 0 || s.Command[0] != role {
+		command := strings.Replace(role, "audit", "verify", 1)
+		if !ok || len(s.Command) == 0 || s.Command[0] != command {
 			t.Errorf("%s: expected a service that runs the role, got %v", role, s.Command)
 		}
 		if !s.ReadOnly || s.Privileged {
@@ -183,7 +184,7 @@ func TestCompose_SecretsAreThoseOfTheExample(t *testing.T) {
 		if c.Secrets[name].File != "./secrets/"+name {
 			t.Errorf("secret %s: expected ./secrets/%s, got %q", name, name, c.Secrets[name].File)
 		}
-		for _, role := range append(slices.Clone(roles), "migrate") {
+		for _, role := range append(slices.Clone(roles), "migrate", "audit") {
 			if !slices.Contains(c.Services[role].Secrets, name) {
 				t.Errorf("%s is not given the secret %s", role, name)
 			}
@@ -247,8 +248,8 @@ func TestPrometheus_ScrapesEveryRoleAndLoadsItsRules(t *testing.T) {
 			found = append(found, d.Names...)
 		}
 	}
-	if !slices.Equal(found, roles) {
-		t.Errorf("scrapes %v, want %v", found, roles)
+	if want := append(slices.Clone(roles), "audit"); !slices.Equal(found, want) {
+		t.Errorf("scrapes %v, want %v", found, want)
 	}
 	for _, f := range c.RuleFiles {
 		if _, err := os.Stat(f); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"fairgate/internal/conf"
+	"fairgate/internal/verify"
 )
 
 // everyMetric puts all roles together without starting anything, so that each has registered what it exports.
@@ -29,7 +30,7 @@ func everyMetric(t *testing.T) *prometheus.Registry {
 	for _, add := range []func() error{
 		func() error { return a.addWaitingroom(r, nil) }, func() error { return a.addBooking(r) },
 		func() error { return a.addWorkers(r) }, func() error { _, err := a.addProcessor(); return err },
-		a.addAdmin, a.addScaler,
+		a.addAdmin, a.addScaler, func() error { return a.addAudit(a.verifyConfig(), verify.Brokers(a.events)) },
 	} {
 		if err := add(); err != nil {
 			t.Fatal(err)

@@ -111,6 +111,7 @@ type verifyCommand struct {
 	logFlags
 	LogsOnly     bool   `help:"Do not look at the database."`
 	FromSnapshot bool   `help:"Begin at the newest snapshots instead of the first records. Checks less: see ARCHITECTURE.md."`
+	Follow       bool   `help:"Go on for ever: check each record as soon as it is answered, log and count what is wrong (fairgate_audit_*, at ops.address). Begins at the first record; needs no database." xor:"what"`
 	Dump         string `help:"Copy the logs as they are now into this folder, for --from, and verify nothing." type:"path" xor:"what"`
 	Receipt      string `help:"Check this receipt: a file, the text itself, or - for standard input." xor:"what"`
 	Keys         string `help:"Public keys of receipts: a file or address of a JWK set, such as https://shop.example/.well-known/receipt-keys.json. Without it those of the configuration, or of the dump."`
@@ -121,12 +122,15 @@ type verifyCommand struct {
 // Run verifies. Its exit code is 0 when all is as promised, 1 when something is not, the first of it explained, and 2 when
 // something could not be read.
 func (c verifyCommand) Run(ctx context.Context, in io.Reader, out io.Writer) error {
-	if c.From != "" && (c.Dump != "" || c.FromSnapshot) {
-		return exitAs(errors.New("--from: cannot be used with --dump or --from-snapshot: a dump holds the logs, and no snapshots"))
+	if c.From != "" && (c.Dump != "" || c.FromSnapshot || c.Follow) {
+		return exitAs(errors.New("--from: cannot be used with --dump, --follow or --from-snapshot: a dump holds the logs as they were, and no snapshots"))
 	}
 	l, err := c.open(ctx, "verify")
 	if err != nil {
 		return exitAs(err)
+	}
+	if c.Follow {
+		return exitAs(c.follow(ctx, l))
 	}
 	defer l.close()
 	switch {
@@ -165,6 +169,25 @@ func (c verifyCommand) all(ctx context.Context, l *logs, out io.Writer) error {
 		err = exitError{fmt.Errorf("%d violations", report.Total), exitWrong}
 	}
 	return err
+}
+
+// follow audits running logs until a signal, like a role of its own.
+func (c verifyCommand) follow(ctx context.Context, l *logs) error {
+	if err := l.addAudit(l.cfg, l.source); err != nil {
+		l.close()
+		return err
+	}
+	return l.run(ctx)
+}
+
+func (a *assembly) addAudit(cfg verify.Config, from verify.Source) error {
+	auditor, err := verify.NewAuditor(cfg, verify.Deps{Source: from}, a.log, a.registry)
+	if err != nil {
+		return err
+	}
+	a.part("audit", auditor.Run)
+	a.ready.Add("audit", auditor.Ready)
+	return nil
 }
 
 // dump copies the logs, and the public keys of receipts beside them.

@@ -73,9 +73,9 @@ type Runner struct {
 type fetched struct {
 	records []eventlog.Record
 	heads   []wire.Hash // of the chain over the input after each record
-	end     bool  // nothing lies behind them
-	started int64 // monotonic µs
-	until   int64 // offset after the last record that the broker had; -1 unknown
+	end     bool        // nothing lies behind them
+	started int64       // monotonic µs
+	until   int64       // offset after the last record that the broker had; -1 unknown
 }
 
 // New returns a Runner that does not run yet.

@@ -9,8 +9,8 @@ import (
 
 func TestMake_IsMake(t *testing.T) {
 	type entry struct {
-		id [16]byte
 		at int64
+		_  [16]byte
 	}
 	for _, n := range []int{0, 1, 170, 171, 4096, huge.PerExtent[entry](1)} {
 		s := huge.Make[entry](n)

@@ -23,7 +23,7 @@ func (v *verifier) money(ctx context.Context) error {
 				s.Captured, s.DueToCapture, s.LivePaid, s.Refunded, s.DueToRefund, s.Retained, s.Disputed)
 		}
 	}
-	facts, err := db.UnbalancedFacts(ctx, v.cfg.MaxViolations)
+	facts, err := db.UnbalancedFacts(ctx, v.cfg.most())
 	if err != nil {
 		return fmt.Errorf("verifying money: %w", err)
 	}

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"fairgate/internal/eventlog"
@@ -9,13 +10,14 @@ import (
 	"fairgate/internal/wire"
 )
 
-// reader reads one partition from an offset to the end that it had when it was opened.
+// reader reads one partition from an offset to the end that it had when it was opened, or for ever.
 type reader struct {
 	name    string
 	records Records
 	at      int64 // offset after the newest in the buffer
 	end     int64
 	buffer  []eventlog.Record
+	lasting bool // there is no end: what is not there yet is waited for, brokers that are away too
 }
 
 func openReader(ctx context.Context, from Source, topic string, p int32, offset int64) (*reader, error) {
@@ -35,16 +37,17 @@ func (r *reader) close() { r.records.Close() }
 // next is the next record; ok is false at the end.
 func (r *reader) next(ctx context.Context) (record eventlog.Record, ok bool, err error) {
 	for len(r.buffer) == 0 {
-		if r.at >= r.end {
+		if r.at >= r.end && !r.lasting {
 			return record, false, nil
 		}
-		if r.buffer, err = r.records.Fetch(ctx); err != nil {
+		r.buffer, err = r.records.Fetch(ctx)
+		if err != nil && !(r.lasting && errors.Is(err, ErrUnreachable)) {
 			return record, false, fmt.Errorf("reading %s: %w", r.name, err)
 		}
 		r.at += int64(len(r.buffer))
 	}
 	record, r.buffer = r.buffer[0], r.buffer[1:]
-	return record, record.Offset < r.end, nil
+	return record, r.lasting || record.Offset < r.end, nil
 }
 
 // pair reads a log and its outcomes in lockstep. Its memory is bounded by two fetches, one record's outcomes and the
@@ -93,6 +96,9 @@ func (p *pair) close() {
 	p.records.close()
 	p.outcomes.close()
 }
+
+// forever makes next wait for what is not there yet, from now on.
+func (p *pair) forever() { p.records.lasting, p.outcomes.lasting = true, true }
 
 // next reads the next record and its outcomes. A record at the end whose outcomes are not all there yet is not returned.
 func (p *pair) next(ctx context.Context) (s step, err error) {

@@ -31,6 +31,14 @@ type Config struct {
 	FromSnapshot bool
 }
 
+// most is how many violations are kept.
+func (c Config) most() int {
+	if c.MaxViolations <= 0 {
+		return 100
+	}
+	return c.MaxViolations
+}
+
 // Validate names the field that cannot work.
 func (c Config) Validate() error {
 	if c.FromSnapshot && c.OrdersPartitions == 0 && c.QueuePartitions == 0 {
@@ -75,9 +83,6 @@ func Run(ctx context.Context, cfg Config, deps Deps) (Report, error) {
 	if err := cfg.Validate(); err != nil {
 		return Report{}, fmt.Errorf("verify: %w", err)
 	}
-	if cfg.MaxViolations <= 0 {
-		cfg.MaxViolations = 100
-	}
 	if deps.Source == nil {
 		deps.Source = Brokers(deps.Events)
 	}
@@ -114,14 +119,19 @@ type verifier struct {
 	cfg    Config
 	deps   Deps
 	report Report
-	recent []happened // of the partition being read
-	teller *teller    // of its log
+	recent []happened               // of the partition being read
+	teller *teller                  // of its log
+	found  func(Violation, *Report) // is told of each violation; may be nil
 }
 
 func (v *verifier) violate(invariant int, where, format string, args ...any) {
 	v.report.Total++
-	if len(v.report.Violations) < v.cfg.MaxViolations {
-		v.report.Violations = append(v.report.Violations, Violation{invariant, where, fmt.Sprintf(format, args...)})
+	violation := Violation{invariant, where, fmt.Sprintf(format, args...)}
+	if len(v.report.Violations) < v.cfg.most() {
+		v.report.Violations = append(v.report.Violations, violation)
+	}
+	if v.found != nil {
+		v.found(violation, &v.report)
 	}
 }
 
@@ -166,6 +176,9 @@ type logOf struct {
 	body          func(wire.Kind) wire.Body
 }
 
+// name is the log with its partition.
+func (l logOf) name() string { return fmt.Sprintf("%s/%d", l.log, l.p) }
+
 // partition reads records and outcomes in lockstep and has each record checked with all its outcomes.
 func (v *verifier) partition(ctx context.Context, of logOf, checker *model.Partition, each func(o wire.Outcome, b wire.Body)) error {
 	log, outcomes, p := of.log, of.outcomes, of.p
@@ -180,26 +193,34 @@ func (v *verifier) partition(ctx context.Context, of logOf, checker *model.Parti
 		if err != nil {
 			return err
 		}
-		if !step.done {
-			v.remember(step)
-		}
-		for _, f := range step.findings {
-			v.tellFirst()
-			v.violate(f.Invariant, fmt.Sprintf("%s/%d", outcomes, p), "%s", f.Explain)
-		}
+		v.take(of, step, checker, each)
 		if step.done {
 			v.report.Counts[log+".unanswered"] += pair.records.end - checker.Next()
 			return nil
 		}
-		v.step(log, p, step, checker)
-		for _, b := range step.outcomes {
-			v.count(b, of.body, each)
-		}
-		v.report.Counts[log+".records"]++
 		if v.deps.Progress != nil && step.record.Offset%progressEvery == 0 {
 			v.deps.Progress(Progress{log, p, step.record.Offset + 1, pair.records.end})
 		}
 	}
+}
+
+// take checks one step: what was found about the topics, and the record with its outcomes, if there is one.
+func (v *verifier) take(of logOf, step step, checker *model.Partition, each func(o wire.Outcome, b wire.Body)) {
+	if !step.done {
+		v.remember(step)
+	}
+	for _, f := range step.findings {
+		v.tellFirst()
+		v.violate(f.Invariant, fmt.Sprintf("%s/%d", of.outcomes, of.p), "%s", f.Explain)
+	}
+	if step.done {
+		return
+	}
+	v.step(of.log, of.p, step, checker)
+	for _, b := range step.outcomes {
+		v.count(b, of.body, each)
+	}
+	v.report.Counts[of.log+".records"]++
 }
 
 // progressEvery is how many records lie between two calls of Progress.
