@@ -122,7 +122,8 @@ func (r *Runner) won(l Lease, id wire.ID) {
 	r.replica.LeaseWon(id, l.Epoch(), r.mono())
 }
 
-// useLease makes one call of the lease, in order with the others, and tells the replica how it ended.
+// useLease makes one call of the lease, in order with the others, and tells the replica how it ended. A lease that is lost
+// is abandoned within the same turn: its connection serves one call at a time, and the next may be waiting for its own.
 func (r *Runner) useLease(call func(context.Context, Lease) error) {
 	l := r.lease
 	r.tasks.Go(func() {
@@ -131,12 +132,15 @@ func (r *Runner) useLease(call func(context.Context, Lease) error) {
 		ctx, cancel := context.WithTimeout(r.work, leaseCall)
 		defer cancel()
 		err := call(ctx, l)
+		lost := errors.Is(err, store.ErrLeaseLost)
+		if lost {
+			l.Abandon()
+		}
 		r.post(func() error {
 			switch {
 			case r.lease != l: // gone already
-			case errors.Is(err, store.ErrLeaseLost):
+			case lost:
 				r.lease = nil
-				l.Abandon()
 				r.replica.LeaseGone()
 			default:
 				if err != nil {

@@ -55,7 +55,7 @@ const MaxOutcomesPerRecord = 60_000
 // RoomTime is room time and its published error bound, both in microseconds.
 type RoomTime func() (now, bound int64)
 
-// Lease is a lease that was won.
+// Lease is a lease that was won. It serves one call at a time.
 type Lease interface {
 	// Epoch is the least epoch that its holder may use.
 	Epoch() uint64
