@@ -5,7 +5,7 @@
 #   scripts/setup.sh [demo] [test] [kafka]        default: demo
 #
 #   demo   postgresql (its programs: our own cluster is made elsewhere)
-#   test   demo, and redis-server, chromium; stripe-mock into .tools, by Go
+#   test   demo, and redis-server, chromium, nginx; stripe-mock into .tools, by Go
 #   kafka  a Java runtime (17 or newer) and maven, for scripts/kafka.sh
 #
 # Nothing that it installs is started or left to start at boot, and services
@@ -32,6 +32,7 @@ have() {
 	postgresql) have_postgres ;;
 	default-jre-headless) have_java ;;
 	maven) command -v mvn >/dev/null ;;
+	nginx) command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] ;;
 	*) command -v "$1" >/dev/null ;;
 	esac
 }
@@ -40,7 +41,7 @@ wanted() {
 	for group in "$@"; do
 		case $group in
 		demo) echo postgresql ;;
-		test) echo postgresql redis-server chromium ;;
+		test) echo postgresql redis-server chromium nginx ;;
 		kafka) echo default-jre-headless maven ;;
 		*)
 			say "unknown group '$group'; known are demo, test, kafka"
@@ -135,7 +136,7 @@ main() {
 	allow_services
 	for package in $missing; do
 		case $package in
-		postgresql | redis-server) disable_service "$package" ;;
+		postgresql | redis-server | nginx) disable_service "$package" ;;
 		esac
 		have "$package" || {
 			say "$package is installed, but its program is not found"

@@ -41,6 +41,7 @@ type Config struct {
 	NotAfter    time.Duration `yaml:"notAfter" default:"10s" help:"a request that reaches the log later has no effect"`
 	TimedWait   time.Duration `yaml:"timedWait" default:"5s" help:"what a place without JavaScript costs: waiting"`
 	Refresh     time.Duration `yaml:"roomRefresh" default:"5s" help:"how often the list of rooms is read"`
+	Sites       []Site        `yaml:"sites" help:"parts of other sites that rooms protect; a room that is named here admits there, and needs no event"`
 }
 
 func (c Config) withDefaults() Config {
@@ -78,6 +79,9 @@ func (c Config) Validate() error {
 		if v.d < v.least || v.d > v.most {
 			errs = append(errs, fmt.Errorf("%s: expected %v to %v, got %v", v.key, v.least, v.most, v.d))
 		}
+	}
+	if _, err := sitesOf(c.Sites); err != nil {
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
@@ -130,6 +134,7 @@ type Edge struct {
 	id      uint32
 	stamped atomic.Int64 // the newest instant given out
 	rooms   rooms
+	sites   map[int64]site
 	docs    documents
 	heard   heard
 	page    *page.Page
@@ -159,6 +164,9 @@ func New(c Config, d Deps) (*Edge, error) {
 		e.id = binary.LittleEndian.Uint32(b[:])
 	}
 	var err error
+	if e.sites, err = sitesOf(c.Sites); err != nil {
+		return nil, fmt.Errorf("waiting room: %w", err)
+	}
 	if e.page, err = page.New(d.SolverJS); err != nil {
 		return nil, fmt.Errorf("waiting room: %w", err)
 	}

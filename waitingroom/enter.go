@@ -93,9 +93,10 @@ func (e *Edge) admit(ctx *fasthttp.RequestCtx, room Room, t *wire.Token, o wire.
 	// The shop reads the pass, so this cookie goes everywhere.
 	web.SetCookie(ctx, roomCookie(CookiePass, room.ID), text,
 		web.CookieOptions{MaxAge: lives(pass.Expires, now), Secure: e.config.Secure})
-	ctx.SetUserValue(nextKey{}, room.Next)
+	next := e.next(ctx, room, text)
+	ctx.SetUserValue(nextKey{}, next)
 	return web.WriteJSON(ctx, http.StatusOK,
-		enterAnswer{Pass: text, Expires: instantText(pass.Expires / 1_000_000 * 1_000_000), Next: room.Next})
+		enterAnswer{Pass: text, Expires: instantText(pass.Expires / 1_000_000 * 1_000_000), Next: next})
 }
 
 // postLeave gives a place up.

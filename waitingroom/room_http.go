@@ -30,6 +30,7 @@ func (e *Edge) getRoom(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
+	e.remember(ctx, room)
 	v, refresh := e.view(ctx, room, who)
 	if notice := string(ctx.QueryArgs().Peek("notice")); notice == "asked" || noticed(notice) {
 		v.Notice = notice
@@ -60,6 +61,7 @@ func (e *Edge) view(ctx *fasthttp.RequestCtx, room Room, who visitor) (page.View
 	e.line(&v, d, wire.LaneNormal)
 	if ends, ok := e.admitted(ctx, room, who); ok {
 		v.Phase, v.Until = page.Admitted, ends
+		v.Next = e.next(ctx, room, web.Cookie(ctx, roomCookie(CookiePass, room.ID)))
 		return v, 0
 	}
 	if d != nil && d.doc.State == wire.RoomEnded.String() {

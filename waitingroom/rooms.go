@@ -108,6 +108,9 @@ func (e *Edge) room(ctx *fasthttp.RequestCtx) (Room, error) {
 	room, ok := e.rooms.find(id)
 	switch {
 	case ok:
+		if site, protected := e.sites[id]; protected {
+			room.Next = site.text
+		}
 		return room, nil
 	case !e.rooms.loaded():
 		return Room{}, web.Unavailable(time.Second)

@@ -36,8 +36,11 @@ type cli struct {
 	Replay      replayCommand    `cmd:"" help:"Tell the story of one booking, event or place in line."`
 	Load        loadCommand      `cmd:"" help:"Drive simulated fans against a running server."`
 	Keys        keysCommand      `cmd:"" help:"Make signing keys."`
-	AdminUser   adminUserCommand `cmd:"" help:"Add a user of the dashboard."`
-	Version     versionCommand   `cmd:"" help:"Print the version."`
+
+	Gatekeeper gatekeeperCommand `cmd:"" help:"Check admission passes for a site that Fairgate does not own, asked by its proxy."`
+
+	AdminUser adminUserCommand `cmd:"" help:"Add a user of the dashboard."`
+	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
 // configFlags are what every command that needs the configuration takes.
