@@ -13,9 +13,10 @@ import (
 	"fairgate/internal/crowd"
 )
 
-// loadCommand drives simulated fans against servers that run elsewhere on this machine or network.
+// loadCommand drives simulated fans against servers that run elsewhere on this machine or network, or that it starts.
 type loadCommand struct {
 	Fans fansCommand `cmd:"" help:"Send fans through a whole sale."`
+	Wait waitCommand `cmd:"" help:"Have half a million people wait behind a CDN, all on this machine, and say what it costs."`
 }
 
 type fansCommand struct {
