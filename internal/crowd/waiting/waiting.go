@@ -164,7 +164,7 @@ func Run(ctx context.Context, c Config, places []Place, measuring func(begins bo
 		jobs: make(chan look), done: make(chan looked, c.Conns), began: time.Now(),
 	}
 	w.docs = newDocuments(places)
-	first := max(time.Duration(len(places))*time.Second/firstLooks, 3*time.Second)
+	first := max(time.Duration(len(places))*time.Second/firstLooks, time.Second)
 	for i := range w.fans {
 		w.fans[i] = fan{seen: -1, watches: w.rnd.IntN(1000) < c.Watching}
 		w.wheel.add(int32(i), time.Duration(w.rnd.Int64N(int64(first))))
