@@ -61,6 +61,11 @@ func assemble(ctx context.Context, cfg Config, name string) (*assembly, error) {
 		cfg: cfg, log: log, registry: run.NewRegistry(), ready: run.NewReady(), clock: roomtime.New(cfg.Clock.SingleHost),
 		producers: map[string]*eventlog.Producer{}, desks: map[string]*answer.Desk{},
 	}
+	if cfg.Clock.Source != "" {
+		source := roomtime.NewSource(cfg.Clock.Source, log)
+		a.clock.Follow(source)
+		a.parts = append(a.parts, run.Part{Name: "room time", Run: source.Run})
+	}
 	if a.events, err = eventlog.New(cfg.Kafka.client(name), eventlog.Deps{Log: log, Metrics: a.registry}); err != nil {
 		return nil, err
 	}

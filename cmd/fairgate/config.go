@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
@@ -59,7 +60,19 @@ func (c Config) Validate() error {
 
 // ClockConfig says what room time rests on.
 type ClockConfig struct {
-	SingleHost bool `yaml:"singleHost" default:"false" help:"all roles run on this host, so its clock is room time by definition and its error bound is 0"`
+	SingleHost bool   `yaml:"singleHost" default:"false" help:"all roles run on this host, so its clock is room time by definition and its error bound is 0"`
+	Source     string `yaml:"source" help:"NTP server (host:port) to go by where the kernel says that nobody disciplines this host's clock; a host whose clock is disciplined needs none"`
+}
+
+// Validate names the key that cannot work.
+func (c ClockConfig) Validate() error {
+	if c.Source == "" {
+		return nil
+	}
+	if host, port, err := net.SplitHostPort(c.Source); err != nil || host == "" || port == "" {
+		return fmt.Errorf("source: expected host:port, got %q", c.Source)
+	}
+	return nil
 }
 
 // KafkaConfig says where the log is and how it is cut. The number of partitions is fixed when the topics are made.

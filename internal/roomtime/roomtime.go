@@ -1,5 +1,6 @@
 // Package roomtime is room time: the one clock that arrivals, commands and ticks are stamped with, and how wrong it may
-// be. It may ask the host's kernel for both, and nothing else.
+// be. It may ask the host's kernel for both, and one source of time (NTP) where the kernel says that nobody disciplines the
+// host's clock. It asks nothing else.
 //
 // Everybody takes it as a plain function, func() (now, bound int64), in microseconds of UTC.
 package roomtime
@@ -21,6 +22,7 @@ const (
 	SourceKernel         = "kernel"         // the kernel's own estimate of a disciplined clock
 	SourceUnsynchronised = "unsynchronised" // the kernel says that nobody disciplines it
 	SourceUnknown        = "unknown"        // this system has no estimate
+	SourceAsked          = "asked"          // a server, since the kernel has no estimate
 )
 
 // Host is the clock of this host.
@@ -28,15 +30,22 @@ type Host struct {
 	single bool
 	now    func() time.Time
 	kernel func() (bound int64, source string)
+	asked  *Source // nil for none
 }
 
 // New returns the host's clock. With single, all roles run on this host: its clock is the source itself, its bound 0.
 func New(single bool) *Host { return &Host{single: single, now: time.Now, kernel: kernelBound} }
 
+// Follow has the host's clock corrected by a source wherever the kernel has no estimate of its own. It is called before
+// the clock is read.
+func (h *Host) Follow(s *Source) { h.asked = s }
+
 // Now is room time and its error bound in microseconds. It is never cached: one call costs a system call at most.
 func (h *Host) Now() (now, bound int64) {
 	if !h.single {
-		bound, _ = h.kernel()
+		if bound, _ = h.kernel(); bound == Unbounded && h.asked != nil {
+			return h.asked.Now()
+		}
 	}
 	return h.now().UnixMicro(), bound
 }
@@ -46,6 +55,9 @@ func (h *Host) Source() string {
 	if h.single {
 		return SourceSingleHost
 	}
-	_, source := h.kernel()
+	bound, source := h.kernel()
+	if bound == Unbounded && h.asked != nil {
+		return SourceAsked
+	}
 	return source
 }
