@@ -269,12 +269,14 @@ func (r *waitRig) person() (p waiting.Place, value []byte, err error) {
 func (r *waitRig) wait(ctx context.Context, c waiting.Config) (step waitStep, err error) {
 	c.URL, c.Room = r.url, rehearsalRoom
 	var before, after map[string]float64
+	var began time.Time
+	var seconds float64 // between the two looks at the edge
 	step.Report, err = waiting.Run(ctx, c, r.places, func(begins bool) error {
 		m, err := r.edge.metrics(ctx)
-		if before == nil {
-			before = m
+		if begins {
+			before, began = m, time.Now()
 		}
-		after = m
+		after, seconds = m, time.Since(began).Seconds()
 		return err
 	})
 	if err != nil {
@@ -284,8 +286,8 @@ func (r *waitRig) wait(ctx context.Context, c waiting.Config) (step waitStep, er
 	if err != nil {
 		return step, err
 	}
-	step.Origin = (after["requests"] - before["requests"]) / step.Seconds
-	step.EdgeCPU = (after["process_cpu_seconds_total"] - before["process_cpu_seconds_total"]) / step.Seconds
+	step.Origin = (after["requests"] - before["requests"]) / seconds
+	step.EdgeCPU = (after["process_cpu_seconds_total"] - before["process_cpu_seconds_total"]) / seconds
 	step.Edge, step.Processor = int64(after["process_resident_memory_bytes"]), int64(whole["process_resident_memory_bytes"])
 	if step.CDN, err = residentOf(r.cdn.Pid()); err != nil {
 		return step, err

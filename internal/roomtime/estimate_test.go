@@ -138,6 +138,8 @@ func TestSource_IsFollowedByAHostWhoseClockNobodyDisciplines(t *testing.T) {
 	if bound > askTimeout.Microseconds() || now+bound < before || now-bound > after {
 		t.Errorf("%d ± %d between %d and %d", now, bound, before, after)
 	}
+	h = New(false)
+	h.Follow(s)
 	h.kernel = func() (int64, string) { return 900, SourceKernel }
 	if now, bound := h.Now(); bound != 900 || now > time.Now().UnixMicro() || h.Source() != SourceKernel {
 		t.Error("a disciplined clock is not believed first")

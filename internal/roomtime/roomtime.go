@@ -7,6 +7,7 @@ package roomtime
 
 import (
 	"math"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,6 +32,7 @@ type Host struct {
 	now    func() time.Time
 	kernel func() (bound int64, source string)
 	asked  *Source // nil for none
+	steady Steady
 }
 
 // New returns the host's clock. With single, all roles run on this host: its clock is the source itself, its bound 0.
@@ -42,12 +44,15 @@ func (h *Host) Follow(s *Source) { h.asked = s }
 
 // Now is room time and its error bound in microseconds. It is never cached: one call costs a system call at most.
 func (h *Host) Now() (now, bound int64) {
-	if !h.single {
-		if bound, _ = h.kernel(); bound == Unbounded && h.asked != nil {
-			return h.asked.Now()
-		}
+	if h.single {
+		return h.now().UnixMicro(), 0
 	}
-	return h.now().UnixMicro(), bound
+	if bound, _ = h.kernel(); bound == Unbounded && h.asked != nil {
+		now, bound = h.asked.Now()
+	} else {
+		now = h.now().UnixMicro()
+	}
+	return h.steady.Hold(now, bound)
 }
 
 // Source says what the bound rests on.
@@ -60,4 +65,25 @@ func (h *Host) Source() string {
 		return SourceAsked
 	}
 	return source
+}
+
+// Steady keeps a clock from going back where a better estimate, or whoever sets it, would have it so: arrivals stamped
+// before must stay before. It stands still instead, and says so in the bound, which would else not hold for what is stamped
+// meanwhile. It is safe for concurrent use; the zero value has seen no time.
+type Steady struct{ last atomic.Int64 }
+
+// Hold is a reading made steady, µs. A clock of which nothing is known is passed on as it is.
+func (s *Steady) Hold(now, bound int64) (steady, wider int64) {
+	if bound == Unbounded {
+		return now, bound
+	}
+	for {
+		last := s.last.Load()
+		if now <= last {
+			return last, bound + (last - now)
+		}
+		if s.last.CompareAndSwap(last, now) {
+			return now, bound
+		}
+	}
 }

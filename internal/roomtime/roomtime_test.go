@@ -41,3 +41,23 @@ func TestHost_KernelAnswersWithASourceAndAMatchingBound(t *testing.T) {
 		t.Fatalf("source %q", source)
 	}
 }
+
+func TestHost_NeverGoesBackAndOwnsUpToIt(t *testing.T) {
+	at := time.UnixMicro(1_800_000_000_000_000)
+	h := New(false)
+	h.now = func() time.Time { return at }
+	h.kernel = func() (int64, string) { return 1_000, SourceKernel }
+	first, _ := h.Now()
+	at = at.Add(-300 * time.Millisecond)
+	if now, bound := h.Now(); now != first || bound != 301_000 {
+		t.Errorf("set back by 300 ms: %d ± %d after %d", now, bound, first)
+	}
+	at = at.Add(200 * time.Millisecond)
+	if now, bound := h.Now(); now != first || bound != 101_000 {
+		t.Errorf("200 ms later: %d ± %d", now, bound)
+	}
+	at = at.Add(200 * time.Millisecond)
+	if now, bound := h.Now(); now != first+100_000 || bound != 1_000 {
+		t.Errorf("caught up: %d ± %d", now, bound)
+	}
+}

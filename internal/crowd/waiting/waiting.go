@@ -30,6 +30,8 @@ const (
 	maxConns     = 1024
 	// firstLooks is how many people a second open the page at the beginning.
 	firstLooks = 12_500
+	// catchUp is how long passes between the caller's look at the servers and the measuring.
+	catchUp = 2 * time.Second
 	// longest bounds what is measured, in µs.
 	longest = 10 * 60 * 1_000_000
 )
@@ -152,8 +154,8 @@ type looked struct {
 	next time.Duration
 }
 
-// Run has everybody look once, and then measures for Config.For how they wait. measuring is called when that begins and
-// when it has ended, so that the caller can look at the servers then. places must be in ascending order.
+// Run has everybody look once, and then measures for Config.For how they wait. measuring is called shortly before that
+// begins and when it has ended, so that the caller can look at the servers then. places must be in ascending order.
 func Run(ctx context.Context, c Config, places []Place, measuring func(begins bool) error) (Report, error) {
 	c = c.withDefaults()
 	if err := c.validate(places); err != nil {
@@ -188,6 +190,11 @@ func (w *crowd) run(ctx context.Context, first time.Duration, measuring func(boo
 		return Report{}, err
 	}
 	if err := measuring(true); err != nil {
+		return Report{}, err
+	}
+	// Nobody looked while the caller looked at the servers; what piled up is not measured.
+	resume := time.Since(w.began) + catchUp
+	if err := w.turn(ctx, func(now time.Duration) bool { return now >= resume }); err != nil {
 		return Report{}, err
 	}
 	total := newTally()
