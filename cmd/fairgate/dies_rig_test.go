@@ -35,7 +35,7 @@ const (
 	// flowWithin bounds how long after harm the sale goes on at every step; a good machine needs a second or two.
 	flowWithin = 30 * time.Second
 	// leastFlow is how many fans must have got on at each step to call it that.
-	leastFlow = 3
+	leastFlow = 5
 )
 
 // log is where a town keeps its logs: one that can be stopped and started.
@@ -183,10 +183,10 @@ func (d *town) beside(f func(context.Context) error) {
 	d.t.Cleanup(func() { cancel(); <-done })
 }
 
-// townSale is a sale that does not sell out while things die.
+// townSale is a sale that does not sell out while things die, with room for so few that people wait for one another.
 func townSale() rehearsal {
 	r := newRehearsal(2000)
-	r.Cap, r.PerMinute, r.Tickets = 60, 1200, 5000
+	r.Cap, r.PerMinute, r.Tickets = 10, 1200, 5000
 	return r
 }
 
@@ -324,7 +324,7 @@ func (d *town) open() {
 		d.t.Fatal(err)
 	}
 	cfg := sale.crowd(d.shopURL(), d.payURL(), 1)
-	cfg.Fans, cfg.Rate, cfg.Deadline = 60, 4, 0
+	cfg.Fans, cfg.Rate, cfg.Deadline = 60, 6, 0
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	var report crowd.Report

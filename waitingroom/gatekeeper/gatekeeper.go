@@ -91,15 +91,15 @@ func (c Config) Validate() error {
 	room, roomErr := url.Parse(c.WaitingRoom)
 	switch {
 	case c.Room <= 0:
-		return errors.New("Room: expected the number of a waiting room")
+		return errors.New("room: expected the number of a waiting room")
 	case roomErr != nil || c.WaitingRoom != "" && (!web(room) || strings.Trim(room.Path, "/") != "" || room.RawQuery != ""):
-		return errors.New("WaitingRoom: expected scheme://host, such as https://wait.example")
+		return errors.New("waiting room: expected scheme://host, such as https://wait.example")
 	case err != nil || !web(keys):
-		return errors.New("Keys: expected the URL of a JWKS, such as https://wait.example/.well-known/jwks.json")
+		return errors.New("keys: expected the URL of a JWKS, such as https://wait.example/.well-known/jwks.json")
 	case c.Refresh < time.Second || c.Stale < c.Refresh:
-		return fmt.Errorf("Refresh, Stale: expected at least 1s, and Stale not below Refresh, got %v and %v", c.Refresh, c.Stale)
+		return fmt.Errorf("refresh, stale: expected at least 1s, and stale not below refresh, got %v and %v", c.Refresh, c.Stale)
 	case c.Skew < 0 || c.Skew > maxSkew:
-		return fmt.Errorf("Skew: expected 0 to %v, got %v", maxSkew, c.Skew)
+		return fmt.Errorf("skew: expected 0 to %v, got %v", maxSkew, c.Skew)
 	}
 	return nil
 }

@@ -440,11 +440,11 @@ func TestCheck_AnswersAProxy(t *testing.T) {
 
 func TestConfig_NamesWhatCannotWork(t *testing.T) {
 	for key, c := range map[string]gatekeeper.Config{
-		"Room":        {WaitingRoom: "https://wait.example"},
-		"WaitingRoom": {Room: 1, WaitingRoom: "https://wait.example/path"},
-		"Keys":        {Room: 1}, // a path is no place to read keys from
-		"Skew":        {Room: 1, WaitingRoom: "https://wait.example", Skew: time.Hour},
-		"Stale":       {Room: 1, WaitingRoom: "https://wait.example", Stale: time.Second},
+		"room":         {WaitingRoom: "https://wait.example"},
+		"waiting room": {Room: 1, WaitingRoom: "https://wait.example/path"},
+		"keys":         {Room: 1}, // a path is no place to read keys from
+		"skew":         {Room: 1, WaitingRoom: "https://wait.example", Skew: time.Hour},
+		"stale":        {Room: 1, WaitingRoom: "https://wait.example", Stale: time.Second},
 	} {
 		if _, err := gatekeeper.New(c, gatekeeper.Deps{}); err == nil || !strings.Contains(err.Error(), key) {
 			t.Errorf("%s: %v", key, err)

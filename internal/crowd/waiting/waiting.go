@@ -69,13 +69,13 @@ func (c Config) withDefaults() Config {
 func (c Config) validate(places []Place) error {
 	switch {
 	case c.Room <= 0:
-		return errors.New("Room: expected a room's number")
+		return errors.New("room: expected a room's number")
 	case c.Watching < 0 || c.Watching > 1000:
-		return errors.New("Watching: expected 1 to 1000 people in a thousand")
+		return errors.New("watching: expected 1 to 1000 people in a thousand")
 	case c.For < time.Second || c.For > time.Hour:
-		return errors.New("For: expected 1s to 1h")
+		return errors.New("for: expected 1s to 1h")
 	case c.Conns < 1 || c.Conns > maxConns:
-		return fmt.Errorf("Conns: expected 1 to %d", maxConns)
+		return fmt.Errorf("conns: expected 1 to %d", maxConns)
 	case len(places) == 0 || len(places) > MaxFans:
 		return fmt.Errorf("expected 1 to %d places", MaxFans)
 	}
