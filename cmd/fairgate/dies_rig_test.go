@@ -33,7 +33,7 @@ const (
 	townEdges      = 2
 	townProcessors = 2
 	// flowWithin bounds how long after harm the sale goes on at every step; a good machine needs a second or two.
-	flowWithin = 30 * time.Second
+	flowWithin = 60 * time.Second
 	// leastFlow is how many fans must have got on at each step to call it that.
 	leastFlow = 5
 )
