@@ -35,7 +35,7 @@ kafka: ## three Apache Kafka brokers on loopback
 	@scripts/kafka.sh start 3 .tools/kafka-run
 
 test-kafka: ## what needs Apache Kafka: real brokers, processors and Postgres, killed and frozen; KILLS=n, CAMPAIGN=40s
-	@scripts/setup.sh demo kafka
+	@scripts/setup.sh demo test kafka
 	@scripts/test-kafka.sh suite
 
 chaos: ## a long campaign of kills on three brokers; DURATION=1h; appends to docs/results/chaos.tsv
