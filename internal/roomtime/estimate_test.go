@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,9 +151,9 @@ func TestSource_IsMissedByDriftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewSource("", slog.New(slog.DiscardHandler))
 		s.local = func() int64 { return time.Now().UnixMicro() }
-		away := false
+		var away atomic.Bool
 		s.ask = func(context.Context) (Exchange, error) {
-			if away {
+			if away.Load() {
 				return Exchange{}, errors.New("away")
 			}
 			return Exchange{At: s.local(), Offset: 123, Delay: 10_000}, nil
@@ -162,7 +163,7 @@ func TestSource_IsMissedByDriftAlone(t *testing.T) {
 		go func() { done <- s.Run(ctx) }()
 		time.Sleep(time.Minute)
 		_, bound := s.Now()
-		away = true
+		away.Store(true)
 		time.Sleep(5 * time.Minute)
 		_, later := s.Now()
 		if bound > 9_000 || later < bound+290*maxDrift || later > bound+310*maxDrift || later > DefaultLimit {
