@@ -122,6 +122,7 @@ func New(cfg Config, deps Deps) (*Admin, error) {
 		attempts: newAttempts(loginEntries), documents: newDocuments(deps.Partitions), sales: newSales(),
 		metrics: newMetrics(deps.Metrics),
 	}
+	a.publish.Newest = a.documents.newest
 	var err error
 	if a.hasher, err = newHasher(deps.Random); err != nil {
 		return nil, fmt.Errorf("admin: %w", err)

@@ -20,6 +20,7 @@ type QueueDocument struct {
 	Source     string         `json:"publicSource,omitempty"`
 	Seed       string         `json:"seed,omitempty"`        // hex, once revealed
 	Public     string         `json:"publicValue,omitempty"` // once revealed
+	Drawn      bool           `json:"drawn,omitempty"`       // the draw was held: the tables below know its keys
 	Lanes      []LaneDocument `json:"lanes"`
 	Joined     uint32         `json:"joined"`  // places ever recorded
 	Waiting    uint32         `json:"waiting"` // not yet admitted, missed or gone

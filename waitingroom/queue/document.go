@@ -50,7 +50,7 @@ func (m *Machine) document(c *sale.LogClock, rm *room) wire.QueueDocument {
 		d.Commitment, d.Source = hex.EncodeToString(rm.def.Commitment[:]), string(rm.def.PublicSource)
 	}
 	if rm.revealed {
-		d.Seed, d.Public = hex.EncodeToString(rm.seed[:]), string(rm.public)
+		d.Seed, d.Public, d.Drawn = hex.EncodeToString(rm.seed[:]), string(rm.public), rm.drawn
 	}
 	if s := &rm.signal; s.Price >= 0 {
 		d.Currency = string(s.Currency[:])
