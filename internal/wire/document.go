@@ -4,6 +4,12 @@ import "encoding/json"
 
 // QueueDocument is what half a million people read instead of asking: one per room per second, the same for everybody.
 // Its JSON is the format of the topic `queue-documents` and of GET /rooms/{room}/queue.
+//
+// In mode "draw" it promises commitment, publicSource and drawCloses from the beginning. seed and publicValue appear when
+// they are revealed: from then on everybody can compute the value of their own place, whose id is `place` in the answers
+// of join and place: HMAC-SHA-256 with the key SHA-256(seed ‖ publicValue as UTF-8) over the 16 bytes of the id, its first
+// 8 bytes. The order key is "00", those 8 bytes and the id, in hex; it replaces the one that join answered. drawn says
+// that the draw was held: only then do the tables below know these keys.
 type QueueDocument struct {
 	Version    int            `json:"version"` // of this layout: Version
 	Room       int64          `json:"room"`
