@@ -75,6 +75,8 @@ type Deps struct {
 	Partitions       int // of the log `queue` and of the documents; 0 means 1
 	OrdersPartitions int // of the log `orders`; 0 means 1
 	Guard            Guard
+	Inviter          Inviter // nil: no invite codes
+	ShopURL          string  // before the links of invite codes
 	Log              *slog.Logger
 	Metrics          prometheus.Registerer
 	Random           io.Reader        // nil means crypto/rand

@@ -90,6 +90,11 @@ func TestBadInput_IsAlwaysAProblemOfTheCaller(t *testing.T) {
 		{"/api/rooms", m{"name": "x", "cap": 1, "perMinute": 1, "opensAt": "2027-01-01T00:00:00Z", "earlyFrom": "2027-01-02T00:00:00Z"}, 422, "earlyFrom"},
 		{rm + "/state", m{"state": "ajar"}, 422, "state"},
 		{rm + "/outflow", m{"perMinute": 0, "cap": 1}, 422, "perMinute"},
+		{rm + "/invites", m{"count": 0}, 422, "count"}, {rm + "/invites", m{"count": 10_001}, 422, "count"},
+		{rm + "/invites", m{"count": 1, "uses": 100_001}, 422, "uses"}, {rm + "/invites", m{"count": 1, "days": 401}, 422, "days"},
+		{rm + "/invites", m{"count": 1}, 409, ""}, {"/api/rooms/77777/invites", m{"count": 1}, 404, ""},
+		{"/api/rooms", m{"name": "x", "cap": 1, "perMinute": 1, "invitedShare": 1001}, 422, "invitedShare"},
+		{"/api/rooms", m{"name": "x", "cap": 1, "perMinute": 1, "invitedShare": 600, "sharedShare": 401}, 422, "invitedShare"},
 		{rm + "/reveal", m{"publicValue": "x"}, 409, ""}, {rm + "/reveal", m{"seed": "00", "publicValue": "x"}, 400, ""},
 		{"/api/rooms/77777/state", m{"state": "open"}, 404, ""},
 		{"/api/nothing", m{}, 404, ""},
@@ -121,8 +126,11 @@ func TestBadInput_IsAlwaysAProblemOfTheCaller(t *testing.T) {
 	}
 }
 
-// invited are the invitations of the log so far.
-func (w *world) invited() (all []wire.InvitedUpTo) {
+// said are the outcomes of the log so far, of one kind.
+func said[B any, P interface {
+	*B
+	wire.Body
+}](w *world) (all []B) {
 	w.t.Helper()
 	first, next, err := w.log.Bounds(w.t.Context(), w.queueOuts, 0)
 	if err != nil {
@@ -134,11 +142,19 @@ func (w *world) invited() (all []wire.InvitedUpTo) {
 			w.t.Fatal(err)
 		}
 		for _, r := range records {
-			var i wire.InvitedUpTo
-			if o, err := wire.ParseOutcome(r.Value); err == nil && o.Kind == wire.KindInvitedUpTo && o.DecodeInto(&i) == nil {
-				all = append(all, i)
+			var b B
+			if o, err := wire.ParseOutcome(r.Value); err == nil && o.Kind == P(&b).Kind() && o.DecodeInto(P(&b)) == nil {
+				all = append(all, b)
 			}
 		}
 	}
 	return all
+}
+
+func (w *world) invited() []wire.InvitedUpTo { return said[wire.InvitedUpTo](w) }
+
+// defined is the newest definition of a room in the log, of any.
+func (w *world) defined() wire.DefineRoom {
+	all := said[wire.RoomDefined](w)
+	return all[len(all)-1].Room
 }

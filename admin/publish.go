@@ -136,6 +136,11 @@ func roomBody(r *store.Room) *wire.DefineRoom {
 		Cap: uint32(r.Cap), PerMinute: uint32(r.PerMinute), Claim: r.Claim.Microseconds(), Grace: r.Grace.Microseconds(),
 		Pass: r.Pass.Microseconds(), Late: r.Late.Microseconds(),
 	}
+	shared, invited, timed := *r.Shares.Shared, *r.Shares.Invited, *r.Shares.Timed
+	d.Shares = [wire.Lanes]uint16{
+		wire.LaneNormal: uint16(1000 - shared - invited - timed), wire.LaneShared: uint16(shared), wire.LaneInvited: uint16(invited),
+		wire.LaneTimed: uint16(timed),
+	}
 	if r.Mode == "draw" {
 		d.Mode, d.DrawCloses, d.Commitment, d.PublicSource = wire.ModeDraw, micros(r.Draw.Closes), r.Draw.Commitment, []byte(r.Draw.Source)
 	}

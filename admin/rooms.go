@@ -27,6 +27,9 @@ type createRoomBody struct {
 	GraceSeconds int64  `json:"graceSeconds"`
 	LateSeconds  int64  `json:"lateSeconds"`
 	Partition    string `json:"partition"`
+	SharedShare  *int   `json:"sharedShare"` // per mille of the outflow
+	InvitedShare *int   `json:"invitedShare"`
+	TimedShare   *int   `json:"timedShare"`
 }
 
 func (b *createRoomBody) room() (r store.Room, err error) {
@@ -45,6 +48,7 @@ func (b *createRoomBody) room() (r store.Room, err error) {
 		Name: strings.TrimSpace(b.Name), Mode: b.Mode, Cap: int(b.Cap), PerMinute: int(b.PerMinute),
 		Pass: time.Duration(b.PassSeconds) * time.Second, Claim: time.Duration(b.ClaimSeconds) * time.Second,
 		Grace: time.Duration(b.GraceSeconds) * time.Second, Late: time.Duration(b.LateSeconds) * time.Second,
+		Shares: store.Shares{Shared: b.SharedShare, Invited: b.InvitedShare, Timed: b.TimedShare},
 	}
 	if b.Zone == "" {
 		b.Zone = "UTC"

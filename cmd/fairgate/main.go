@@ -36,6 +36,7 @@ type cli struct {
 	Replay      replayCommand    `cmd:"" help:"Tell the story of one booking, event or place in line."`
 	Load        loadCommand      `cmd:"" help:"Drive simulated fans against a running server."`
 	Keys        keysCommand      `cmd:"" help:"Make signing keys."`
+	Invites     invitesCommand   `cmd:"" help:"Make invite codes."`
 	AdminUser   adminUserCommand `cmd:"" help:"Add a user of the dashboard."`
 	Version     versionCommand   `cmd:"" help:"Print the version."`
 }

@@ -27,10 +27,39 @@ type Room struct {
 	Claim     time.Duration // [30 s]
 	Grace     time.Duration // [600 s]
 	Late      time.Duration // [240 s]
+	Shares    Shares        // of the outflow
 	Draw      Draw          // of mode draw
 	Seed      conf.Secret   // of mode draw, SeedSize bytes; taken at creation, never read with the room
 	Defined   bool          // the log has acknowledged the definition
 	Created   time.Time     // read only
+}
+
+// Shares are what lanes get of the outflow, per mille, while somebody stands in them; the normal lane gets the rest. Nil
+// stands for the default in brackets.
+type Shares struct {
+	Shared  *int // [100]
+	Invited *int // [100]
+	Timed   *int // [50]
+}
+
+func (s *Shares) check() error {
+	sum := 0
+	for _, v := range []struct {
+		name  string
+		value **int
+		usual int
+	}{{"sharedShare", &s.Shared, 100}, {"invitedShare", &s.Invited, 100}, {"timedShare", &s.Timed, 50}} {
+		if *v.value == nil {
+			*v.value = &v.usual
+		}
+		if n := **v.value; n < 0 || n > 1000 {
+			return &FieldError{v.name, "0 to 1000 per mille of the outflow"}
+		}
+		if sum += **v.value; sum > 1000 {
+			return &FieldError{v.name, "shares of at most 1000 per mille in all"}
+		}
+	}
+	return nil
 }
 
 // Check fills in the defaults and returns a *FieldError for the first field that cannot be kept.
@@ -66,9 +95,11 @@ func (r *Room) Check() error {
 	case !r.EndsAt.IsZero() && !r.OpensAt.IsZero() && !r.EndsAt.After(r.OpensAt):
 		return &FieldError{"endsAt", "an instant after opensAt"}
 	case r.Mode == "draw":
-		return r.Draw.check(r)
+		if err := r.Draw.check(r); err != nil {
+			return err
+		}
 	}
-	return nil
+	return r.Shares.check()
 }
 
 // CreateRoom checks and inserts a room that the log does not know yet and returns its id. If r.ID is not 0, that is the
@@ -88,12 +119,14 @@ func (db *DB) CreateRoom(ctx context.Context, r Room) (id int64, created bool, e
 	err = pgx.BeginFunc(ctx, db.Write, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			INSERT INTO rooms (id, organiser_id, name, partition, mode, early_from, opens_at, draw_closes_at, ends_at, cap, per_minute,
-				pass_seconds, claim_seconds, grace_seconds, late_seconds, draw_commitment, draw_source)
+				pass_seconds, claim_seconds, grace_seconds, late_seconds, draw_commitment, draw_source,
+				shared_mille, invited_mille, timed_mille)
 			VALUES (coalesce($1, nextval(pg_get_serial_sequence('rooms', 'id'))), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
-				$14, $15, $16, $17)
+				$14, $15, $16, $17, $18, $19, $20)
 			ON CONFLICT (id) DO NOTHING RETURNING id`,
 			wanted, r.Organiser, r.Name, r.Partition, r.Mode, orNull(r.EarlyFrom), orNull(r.OpensAt), orNull(r.Draw.Closes),
-			orNull(r.EndsAt), r.Cap, r.PerMinute, seconds(r.Pass), seconds(r.Claim), seconds(r.Grace), seconds(r.Late), commitment, r.Draw.Source)
+			orNull(r.EndsAt), r.Cap, r.PerMinute, seconds(r.Pass), seconds(r.Claim), seconds(r.Grace), seconds(r.Late), commitment, r.Draw.Source,
+			*r.Shares.Shared, *r.Shares.Invited, *r.Shares.Timed)
 		if err != nil {
 			return err
 		}
@@ -176,7 +209,7 @@ func (db *DB) RoomOutflow(ctx context.Context, id int64, perMinute, most int) er
 func (db *DB) rooms(ctx context.Context, from queryer, where string, args ...any) ([]Room, error) {
 	rows, err := from.Query(ctx, `
 		SELECT id, organiser_id, name, partition, mode, early_from, opens_at, draw_closes_at, ends_at, cap, per_minute, pass_seconds,
-			claim_seconds, grace_seconds, late_seconds, draw_commitment, draw_source, coalesce(draw_public, ''), draw_revealed, defined, created_at
+			claim_seconds, grace_seconds, late_seconds, draw_commitment, draw_source, coalesce(draw_public, ''), draw_revealed, shared_mille, invited_mille, timed_mille, defined, created_at
 		FROM rooms `+where, args...)
 	if err != nil {
 		return nil, err
@@ -186,7 +219,8 @@ func (db *DB) rooms(ctx context.Context, from queryer, where string, args ...any
 		var pass, claim, grace, late int64
 		var commitment []byte
 		err = row.Scan(&r.ID, &r.Organiser, &r.Name, &r.Partition, &r.Mode, &early, &opens, &draw, &ends, &r.Cap, &r.PerMinute,
-			&pass, &claim, &grace, &late, &commitment, &r.Draw.Source, &r.Draw.Public, &r.Draw.Revealed, &r.Defined, &r.Created)
+			&pass, &claim, &grace, &late, &commitment, &r.Draw.Source, &r.Draw.Public, &r.Draw.Revealed, &r.Shares.Shared, &r.Shares.Invited,
+			&r.Shares.Timed, &r.Defined, &r.Created)
 		r.EarlyFrom, r.OpensAt, r.Draw.Closes, r.EndsAt = orZero(early), orZero(opens), orZero(draw), orZero(ends)
 		copy(r.Draw.Commitment[:], commitment)
 		r.Pass, r.Claim = time.Duration(pass)*time.Second, time.Duration(claim)*time.Second

@@ -28,7 +28,7 @@ func (m *Machine) release(rm *room) {
 	m.places -= len(rm.places)
 	fresh := newRoom(rm.id)
 	rm.places, rm.tokens, rm.visitors = nil, fresh.tokens, fresh.visitors
-	rm.narrow, rm.wide, rm.passes = fresh.narrow, fresh.wide, fresh.passes
+	rm.narrow, rm.wide, rm.codes, rm.passes = fresh.narrow, fresh.wide, fresh.codes, fresh.passes
 	rm.graces, rm.claims, rm.expiries, rm.invited = nil, nil, nil, 0
 	for i := range rm.lanes {
 		rm.lanes[i].waiting, rm.lanes[i].asked = line{}, line{}

@@ -81,8 +81,11 @@ func (rm *room) add(c *sale.LogClock, token wire.ID, j *wire.Join, said *wire.Jo
 	if j.Carrier {
 		p.marks |= markCarrier
 	}
-	if p.lane == wire.LaneNormal {
+	switch p.lane {
+	case wire.LaneNormal:
 		rm.count(&p)
+	case wire.LaneInvited:
+		rm.countInvite(&p)
 	}
 	index := uint32(len(rm.places))
 	rm.places = append(rm.places, p)
@@ -119,10 +122,29 @@ func (rm *room) count(p *place) {
 	}
 }
 
-// over ends a place and gives its networks their count back. What else knows the place is the caller's to undo.
+// countInvite counts a place against its invite code, whose number and uses came in the fields of networks, or puts it
+// into the shared lane if the code has none left.
+func (rm *room) countInvite(p *place) {
+	if uint64(rm.codes[p.narrow]) >= p.wide {
+		p.lane = wire.LaneShared
+		return
+	}
+	p.marks |= markCounted
+	rm.codes[p.narrow]++
+}
+
+// over ends a place and gives its networks or its invite code their count back; a code that let somebody in stays used.
+// What else knows the place is the caller's to undo.
 func (rm *room) over(p *place, state PlaceState) {
 	p.state = state
 	if p.marks&markCounted == 0 {
+		return
+	}
+	if p.lane == wire.LaneInvited {
+		if state != Used && state != Expired {
+			p.marks &^= markCounted
+			lower(rm.codes, p.narrow)
+		}
 		return
 	}
 	p.marks &^= markCounted

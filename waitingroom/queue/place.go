@@ -49,7 +49,7 @@ const (
 // Marks of a place.
 const (
 	markCarrier = 1 << iota // from a listed carrier address
-	markCounted             // counted against its networks
+	markCounted             // counted against its networks or its invite code
 	markShowed              // has asked at least once
 	markLapsed              // a slot of it lapsed
 	markLeft                // gave up while inside

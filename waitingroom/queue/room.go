@@ -38,6 +38,7 @@ type room struct {
 
 	tokens, visitors table
 	narrow, wide     map[uint64]uint32  // lookup only: live normal places per network
+	codes            map[uint64]uint32  // lookup only: places per invite code, live or let in
 	passes           map[wire.ID]uint32 // lookup only: usable passes
 	graces           deadlines          // elapsed time
 	claims           deadlines          // elapsed time
@@ -71,6 +72,7 @@ func newRoom(id int64) *room {
 		visitors: table{visitor: true},
 		narrow:   make(map[uint64]uint32),
 		wide:     make(map[uint64]uint32),
+		codes:    make(map[uint64]uint32),
 		passes:   make(map[wire.ID]uint32),
 	}
 }

@@ -270,7 +270,11 @@ func (r *reader) place() (p place) {
 // derive counts one restored place in.
 func (rm *room) derive(index uint32) {
 	p := &rm.places[index]
-	if p.marks&markCounted != 0 {
+	switch {
+	case p.marks&markCounted == 0:
+	case p.lane == wire.LaneInvited:
+		rm.codes[p.narrow]++
+	default:
 		rm.narrow[p.narrow]++
 		if p.marks&markCarrier == 0 {
 			rm.wide[p.wide]++
