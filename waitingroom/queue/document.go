@@ -89,7 +89,7 @@ func (rm *room) laneDocument(l wire.Lane) wire.LaneDocument {
 	return d
 }
 
-func (rm *room) keyText(l *lane, i int) string { return rm.places[l.waiting.at(i)].orderKey().String() }
+func (rm *room) keyText(l *lane, i int) string { return rm.places.orderKey(l.waiting.at(i)).String() }
 
 // nextRow is the rank of the row after the one of rank i.
 func nextRow(i int) int {

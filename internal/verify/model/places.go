@@ -5,7 +5,7 @@ import "fairgate/internal/wire"
 func (q *queue) join(r wire.Record, m *room, j *wire.Join) wire.Body {
 	if p := m.places[r.Ref]; p != nil {
 		if p.standing == void {
-			return &wire.PlaceKept{Token: m.visitors[p.visitor].token, Visitor: p.visitor}
+			return &wire.PlaceKept{Token: m.visitors[p.visitor].token, Visitor: j.Visitor}
 		}
 		return &wire.Repeated{FirstKind: wire.KindJoined, FirstRef: p.token}
 	}
@@ -31,7 +31,7 @@ func (q *queue) mayJoin(r wire.Record, m *room, j *wire.Join) wire.Reason {
 	switch {
 	case m.state == wire.RoomClosed || m.state == wire.RoomEnded:
 		return wire.ReasonClosed
-	case j.Lane >= wire.Lanes || j.Instant <= 0 || r.Ref == (wire.ID{}) || j.Visitor == (wire.ID{}):
+	case j.Lane >= wire.Lanes || j.Instant <= 0 || j.Instant >= 1<<52 || r.Ref == (wire.ID{}) || j.Visitor == (wire.ID{}):
 		return wire.ReasonInvalid
 	case now != 0 && j.Instant-now > maxAhead:
 		return wire.ReasonFuture
