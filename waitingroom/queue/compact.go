@@ -41,14 +41,16 @@ func (c *chunked[T]) add(v T) uint32 {
 // marks32 finds numbers by hash. A slot is four bytes: ten bits of the hash above the number, so a search looks at few
 // entries that are not meant. Nothing is ever removed.
 //
-// It is one open-addressed segment while it is small, and then 4,096 by the first bits of the hash. A segment grows by an
-// eighth, and where an entry belongs in it follows from the ten bits alone: growing reads nothing but the segment, takes
-// microseconds, and leaves it at least four fifths full. The zero value is empty.
+// It is one open-addressed segment while it is small, and then 4,096 by the first bits of the hash. A segment is probed in
+// line and kept in the order of its marks, so that a search for what is not there ends early; where an entry belongs in it
+// follows from the mark alone, so growing by an eighth copies in order and reads nothing else. That takes a microsecond and
+// leaves it at least five sixths full. The zero value is empty.
 type marks32 struct {
 	one  segment
 	many []segment // nil while small
 }
 
+// segment has reach slots behind those that are homes.
 type segment struct {
 	slots []int32 // a mark and a number plus one; 0 is free
 	n     int
@@ -60,6 +62,7 @@ const (
 	maxNumber  = 1<<numberBits - 2
 	manyBits   = 12
 	oneMost    = 512 // entries of the one segment
+	reach      = 8   // slots behind the last home, at least
 )
 
 func (m *marks32) segment(h uint64) *segment {
@@ -75,26 +78,34 @@ func slotOf(mark, number uint32) int32 { return int32(mark<<numberBits | (number
 func slotMark(s int32) uint32          { return uint32(s) >> numberBits }
 func slotNumber(s int32) uint32        { return uint32(s)&(1<<numberBits-1) - 1 }
 
-func (s *segment) home(mark uint32) int { return int(mark) * len(s.slots) >> markBits }
+// home is where the search for a mark begins: marks in order have homes in order.
+func (s *segment) home(mark uint32) int { return int(mark) * (len(s.slots) - reach) >> markBits }
 
 // find is the number under a hash for which is says yes.
 func (m *marks32) find(h uint64, is func(uint32) bool) (uint32, bool) {
+	if slot := m.search(h, is); slot != nil {
+		return slotNumber(*slot), true
+	}
+	return 0, false
+}
+
+func (m *marks32) search(h uint64, is func(uint32) bool) *int32 {
 	s := m.segment(h)
 	if s.n == 0 {
-		return 0, false
+		return nil
 	}
 	mark := markOf(h)
-	for i := s.home(mark); ; i++ {
-		if i == len(s.slots) {
-			i = 0
+	slots := s.slots[s.home(mark):]
+	for i := range slots {
+		slot := slots[i]
+		if slot == 0 || slotMark(slot) > mark {
+			return nil
 		}
-		switch slot := s.slots[i]; {
-		case slot == 0:
-			return 0, false
-		case slotMark(slot) == mark && is(slotNumber(slot)):
-			return slotNumber(slot), true
+		if slotMark(slot) == mark && is(slotNumber(slot)) {
+			return &slots[i]
 		}
 	}
+	return nil
 }
 
 // guess is some number under a hash; good for prefetching only.
@@ -102,23 +113,11 @@ func (m *marks32) guess(h uint64) (uint32, bool) { return m.find(h, func(uint32)
 
 // replace puts a number in the place of the one for which is says yes, if there is one.
 func (m *marks32) replace(h uint64, number uint32, is func(uint32) bool) bool {
-	s := m.segment(h)
-	if s.n == 0 {
-		return false
+	slot := m.search(h, is)
+	if slot != nil {
+		*slot = slotOf(slotMark(*slot), number)
 	}
-	mark := markOf(h)
-	for i := s.home(mark); ; i++ {
-		if i == len(s.slots) {
-			i = 0
-		}
-		switch slot := s.slots[i]; {
-		case slot == 0:
-			return false
-		case slotMark(slot) == mark && is(slotNumber(slot)):
-			s.slots[i] = slotOf(mark, number)
-			return true
-		}
-	}
+	return slot != nil
 }
 
 // put adds a number that is not in. hashOf says the hash of any number that is.
@@ -142,33 +141,60 @@ func (m *marks32) spread(hashOf func(uint32) uint64) {
 }
 
 func (s *segment) put(slot int32) {
-	if 8*(s.n+1) > 7*len(s.slots) {
+	if 16*(s.n+1) > 15*(len(s.slots)-reach) {
 		s.grow()
 	}
-	s.insert(slot)
+	for !s.insert(slot) {
+		s.grow()
+	}
 	s.n++
 }
 
-func (s *segment) insert(slot int32) {
-	i := s.home(slotMark(slot))
-	for s.slots[i] != 0 {
-		if i++; i == len(s.slots) {
-			i = 0
-		}
+// insert puts a slot behind those with no later mark and moves the others on, or says that the end is too full.
+func (s *segment) insert(slot int32) bool {
+	mark := slotMark(slot)
+	i := s.home(mark)
+	for i < len(s.slots) && s.slots[i] != 0 && slotMark(s.slots[i]) <= mark {
+		i++
 	}
+	free := i
+	for free < len(s.slots) && s.slots[free] != 0 {
+		free++
+	}
+	if free == len(s.slots) {
+		return false
+	}
+	copy(s.slots[i+1:free+1], s.slots[i:free])
 	s.slots[i] = slot
+	return true
 }
 
 func (s *segment) grow() {
-	old := s.slots
-	// What is asked for is rounded up to what the allocator gives anyway.
-	s.slots = append([]int32(nil), make([]int32, max(8, len(old)+len(old)/8))...)
-	s.slots = s.slots[:cap(s.slots)]
-	for _, slot := range old {
-		if slot != 0 {
-			s.insert(slot)
+	for size := max(8+reach, len(s.slots)+(len(s.slots)-reach)/8+1); ; size += size / 8 {
+		// What is asked for is rounded up to what the allocator gives anyway.
+		slots := append([]int32(nil), make([]int32, size)...)
+		fresh := segment{slots: slots[:cap(slots)]}
+		if fresh.take(s.slots) {
+			s.slots = fresh.slots
+			return
 		}
 	}
+}
+
+// take copies entries, which are in order, into a segment with none, or says that they do not fit.
+func (s *segment) take(old []int32) bool {
+	next := 0
+	for _, slot := range old {
+		if slot == 0 {
+			continue
+		}
+		if next = max(next, s.home(slotMark(slot))); next == len(s.slots) {
+			return false
+		}
+		s.slots[next] = slot
+		next++
+	}
+	return true
 }
 
 // prefetch asks for the cache line in which a search begins.
