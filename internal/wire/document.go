@@ -32,9 +32,10 @@ type QueueDocument struct {
 	Waiting    uint32         `json:"waiting"` // not yet admitted, missed or gone
 	Inside     uint32         `json:"inside"`
 	Cap        uint32         `json:"cap"`
-	PerMinute  uint32         `json:"perMinute"` // measured admissions a minute
-	Left       int64          `json:"left"`      // tickets free; -1 unknown
-	Coming     int64          `json:"coming"`    // tickets on hold that may come back; -1 unknown
+	PerMinute  uint32         `json:"perMinute"`        // measured admissions a minute
+	ShowUp     int64          `json:"showUp,omitempty"` // measured share of the invited who come, per mille
+	Left       int64          `json:"left"`             // tickets free; -1 unknown
+	Coming     int64          `json:"coming"`           // tickets on hold that may come back; -1 unknown
 	Price      string         `json:"price,omitempty"`
 	Currency   string         `json:"currency,omitempty"`
 	Allowance  int64          `json:"allowance"` // µs: ranks of places younger than this may still grow
