@@ -110,11 +110,12 @@ func separator(before, key string) string {
 	return key
 }
 
-// rates turns the measured wait of the middle of a lane's line into the two paces that a page multiplies out. The lane
-// moves at its share of the whole; both are 0 while nothing can be said.
+// rates turns the measured wait at an eighth of a lane's line into the two paces that a page multiplies out: chance weighs
+// more on short waits, and whoever is nearer has the most use of a true one. The lane moves at its share of the whole; both
+// are 0 while nothing can be said.
 func (rm *room) rates(l wire.Lane, waiting int64) (low, high int64) {
 	share := rm.share(l)
-	ahead := max(1, waiting/2)
+	ahead := max(1, waiting/8)
 	if share == 0 || rm.state != wire.RoomOpen {
 		return 0, 0
 	}
