@@ -75,6 +75,8 @@ type Deps struct {
 	Partitions       int // of the log `queue` and of the documents; 0 means 1
 	OrdersPartitions int // of the log `orders`; 0 means 1
 	Guard            Guard
+	Inviter          Inviter // nil: no invite codes
+	ShopURL          string  // before the links of invite codes
 	Log              *slog.Logger
 	Metrics          prometheus.Registerer
 	Random           io.Reader        // nil means crypto/rand
@@ -122,6 +124,7 @@ func New(cfg Config, deps Deps) (*Admin, error) {
 		attempts: newAttempts(loginEntries), documents: newDocuments(deps.Partitions), sales: newSales(),
 		metrics: newMetrics(deps.Metrics),
 	}
+	a.publish.Newest = a.documents.newest
 	var err error
 	if a.hasher, err = newHasher(deps.Random); err != nil {
 		return nil, fmt.Errorf("admin: %w", err)

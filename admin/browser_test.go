@@ -163,3 +163,22 @@ func TestBrowser_OrganiserWatchesAndPauses(t *testing.T) {
 		b.shoot(name, 1280, 900, "light")
 	}
 }
+
+func TestBrowser_TheDrawIsRevealedOnThePage(t *testing.T) {
+	b := browser(t)
+	w := newWorld(t).user(operator, store.RoleOperator)
+	room, _ := w.drawRoom(m{"publicSource": "Lotto 6 of 49 of 5 June 2027, numbers ascending"})
+	w.join(room, 7)
+	w.drawIs(room, "closed")
+	b.do(chromedp.Navigate(fmt.Sprintf("%s/rooms/%d", w.server.URL, room)))
+	b.shows(`input[name=password]`)
+	b.do(chromedp.SendKeys(chromedp.CSS(`input[name=email]`), operator), chromedp.SendKeys(chromedp.CSS(`input[name=password]`), password+"\n"))
+	b.shows(`[data-draw=closed] input[name=publicValue]`)
+	b.shoot("draw-closed", 1280, 900, "light")
+	b.do(chromedp.SendKeys(chromedp.CSS(`input[name=publicValue]`), "3 11 19 27 38 42\n"))
+	b.shows(`[data-draw=revealed]`)
+	b.shoot("draw-revealed", 390, 844, "light")
+	b.do(chromedp.Navigate(w.server.URL + "/rooms/new"))
+	b.shows(`input[name=publicSource]`)
+	b.shoot("newroom", 1280, 1100, "light")
+}

@@ -36,6 +36,8 @@ func (a *Admin) doers(mux *http.ServeMux) {
 	a.order(mux, "/rooms/{room}/state", a.setState)
 	a.order(mux, "/rooms/{room}/outflow", a.setOutflow)
 	a.order(mux, "/rooms/{room}/reveal", a.reveal)
+	mux.HandleFunc("POST /rooms/{room}/invites", a.invites(true))
+	mux.HandleFunc("POST /api/rooms/{room}/invites", a.invites(false))
 }
 
 // detailsBody is what people read of an event. Times are RFC 3339, or local to the zone without an offset.

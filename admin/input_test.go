@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"fairgate/internal/eventlog"
 	"fairgate/internal/store"
 	"fairgate/internal/wire"
 )
@@ -34,6 +35,13 @@ func TestBadInput_IsAlwaysAProblemOfTheCaller(t *testing.T) {
 			t[k] = v
 		}
 		return concert(m{"ticketTypes": []m{t}})
+	}
+	lots := func(change m) m {
+		b := m{"name": "x", "cap": 1, "perMinute": 1, "mode": "draw", "drawClosesAt": "2027-01-01T12:00:00Z", "publicSource": "a beacon"}
+		for k, v := range change {
+			b[k] = v
+		}
+		return b
 	}
 	for _, c := range []struct {
 		path   string
@@ -69,13 +77,25 @@ func TestBadInput_IsAlwaysAProblemOfTheCaller(t *testing.T) {
 		{"/api/events/0/price", m{}, 400, ""},
 		{"/api/events/99999/selling", m{"changedSeq": 1}, 404, ""},
 		{"/api/rooms", m{"name": "x", "cap": 0, "perMinute": 1}, 422, "cap"},
-		{"/api/rooms", m{"name": "x", "cap": 1, "perMinute": 1, "mode": "draw"}, 422, "mode"},
+		{"/api/rooms", m{"name": "x", "cap": 1, "perMinute": 1, "mode": "draw"}, 422, "drawClosesAt"},
+		{"/api/rooms", lots(m{"publicSource": ""}), 422, "publicSource"},
+		{"/api/rooms", lots(m{"publicSource": strings.Repeat("ü", 128)}), 422, "publicSource"},
+		{"/api/rooms", lots(m{"drawClosesAt": "noon"}), 422, "drawClosesAt"},
+		{"/api/rooms", lots(m{"earlyFrom": "2027-01-01T12:00:00Z"}), 422, "drawClosesAt"},
+		{"/api/rooms", lots(m{"opensAt": "2027-01-01T12:03:59Z"}), 422, "opensAt"},
+		{"/api/rooms", lots(m{"mode": "fcfs"}), 422, "mode"},
+		{"/api/rooms", lots(m{"seed": "00"}), 400, "seed"},
 		{"/api/rooms", m{"name": "x", "cap": 1, "perMinute": 1, "mode": "auction"}, 422, "mode"},
 		{"/api/rooms", m{"name": "x", "cap": 1, "perMinute": 1, "lateSeconds": 241}, 422, "lateSeconds"},
 		{"/api/rooms", m{"name": "x", "cap": 1, "perMinute": 1, "opensAt": "2027-01-01T00:00:00Z", "earlyFrom": "2027-01-02T00:00:00Z"}, 422, "earlyFrom"},
 		{rm + "/state", m{"state": "ajar"}, 422, "state"},
 		{rm + "/outflow", m{"perMinute": 0, "cap": 1}, 422, "perMinute"},
-		{rm + "/reveal", m{"seed": "00", "publicValue": "x"}, 409, ""},
+		{rm + "/invites", m{"count": 0}, 422, "count"}, {rm + "/invites", m{"count": 10_001}, 422, "count"},
+		{rm + "/invites", m{"count": 1, "uses": 100_001}, 422, "uses"}, {rm + "/invites", m{"count": 1, "days": 401}, 422, "days"},
+		{rm + "/invites", m{"count": 1}, 409, ""}, {"/api/rooms/77777/invites", m{"count": 1}, 404, ""},
+		{"/api/rooms", m{"name": "x", "cap": 1, "perMinute": 1, "invitedShare": 1001}, 422, "invitedShare"},
+		{"/api/rooms", m{"name": "x", "cap": 1, "perMinute": 1, "invitedShare": 600, "sharedShare": 401}, 422, "invitedShare"},
+		{rm + "/reveal", m{"publicValue": "x"}, 409, ""}, {rm + "/reveal", m{"seed": "00", "publicValue": "x"}, 400, ""},
 		{"/api/rooms/77777/state", m{"state": "open"}, 404, ""},
 		{"/api/nothing", m{}, 404, ""},
 	} {
@@ -104,4 +124,37 @@ func TestBadInput_IsAlwaysAProblemOfTheCaller(t *testing.T) {
 			t.Errorf("%s %s: answered %d %s, want %d", c.method, c.path, r.StatusCode, r.body, c.status)
 		}
 	}
+}
+
+// said are the outcomes of the log so far, of one kind.
+func said[B any, P interface {
+	*B
+	wire.Body
+}](w *world) (all []B) {
+	w.t.Helper()
+	first, next, err := w.log.Bounds(w.t.Context(), w.queueOuts, 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for tail := w.log.Tail(w.queueOuts, 0, first, eventlog.TailConfig{}); tail.Next() < next; {
+		records, err := tail.Fetch(w.t.Context())
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, r := range records {
+			var b B
+			if o, err := wire.ParseOutcome(r.Value); err == nil && o.Kind == P(&b).Kind() && o.DecodeInto(P(&b)) == nil {
+				all = append(all, b)
+			}
+		}
+	}
+	return all
+}
+
+func (w *world) invited() []wire.InvitedUpTo { return said[wire.InvitedUpTo](w) }
+
+// defined is the newest definition of a room in the log, of any.
+func (w *world) defined() wire.DefineRoom {
+	all := said[wire.RoomDefined](w)
+	return all[len(all)-1].Room
 }

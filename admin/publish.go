@@ -17,6 +17,7 @@ type Publisher struct {
 	Store    *store.DB
 	Commands *Commander
 	Log      *slog.Logger
+	Newest   func(room int64) (wire.QueueDocument, bool) // what a room published last; nil if documents are not read
 }
 
 // sweepLimit is how many undefined rows of each kind one sweep takes.
@@ -30,6 +31,12 @@ func (p *Publisher) Sweep(ctx context.Context) error {
 	errs = append(errs, err)
 	for _, r := range rooms {
 		errs = append(errs, p.Room(ctx, r))
+	}
+	draws, err := p.Store.UnrevealedDraws(ctx, sweepLimit)
+	errs = append(errs, err)
+	for i := range draws {
+		_, err := p.Reveal(ctx, &draws[i])
+		errs = append(errs, err)
 	}
 	events, err := p.Store.UndefinedEvents(ctx, sweepLimit)
 	errs = append(errs, err)
@@ -106,8 +113,8 @@ func eventBody(e *store.Event) *wire.DefineEvent {
 
 // Room defines a room and notes that the log knows it.
 func (p *Publisher) Room(ctx context.Context, r store.Room) error {
-	if r.Mode != "fcfs" {
-		return fmt.Errorf("defining room %d: a draw needs a stored seed, which this version does not keep", r.ID)
+	if r.Mode == "draw" && r.Draw.Commitment == [32]byte{} {
+		return fmt.Errorf("defining room %d: a draw without a seed", r.ID)
 	}
 	events, err := p.Store.RoomEvents(ctx, r.ID)
 	if err != nil {
@@ -124,11 +131,20 @@ func (p *Publisher) Room(ctx context.Context, r store.Room) error {
 }
 
 func roomBody(r *store.Room) *wire.DefineRoom {
-	return &wire.DefineRoom{
-		Opens: micros(r.OpensAt), EarlyFrom: micros(r.EarlyFrom), DrawCloses: micros(r.DrawCloses), Ends: micros(r.EndsAt),
+	d := &wire.DefineRoom{
+		Opens: micros(r.OpensAt), EarlyFrom: micros(r.EarlyFrom), Ends: micros(r.EndsAt),
 		Cap: uint32(r.Cap), PerMinute: uint32(r.PerMinute), Claim: r.Claim.Microseconds(), Grace: r.Grace.Microseconds(),
 		Pass: r.Pass.Microseconds(), Late: r.Late.Microseconds(),
 	}
+	shared, invited, timed := *r.Shares.Shared, *r.Shares.Invited, *r.Shares.Timed
+	d.Shares = [wire.Lanes]uint16{
+		wire.LaneNormal: uint16(1000 - shared - invited - timed), wire.LaneShared: uint16(shared), wire.LaneInvited: uint16(invited),
+		wire.LaneTimed: uint16(timed),
+	}
+	if r.Mode == "draw" {
+		d.Mode, d.DrawCloses, d.Commitment, d.PublicSource = wire.ModeDraw, micros(r.Draw.Closes), r.Draw.Commitment, []byte(r.Draw.Source)
+	}
+	return d
 }
 
 func micros(t time.Time) int64 {

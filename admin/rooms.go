@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -14,11 +13,13 @@ import (
 
 type createRoomBody struct {
 	Name         string `json:"name"`
-	Mode         string `json:"mode"` // fcfs
+	Mode         string `json:"mode"` // fcfs (the default) or draw
 	Zone         string `json:"zone"` // of local times
 	EarlyFrom    string `json:"earlyFrom"`
 	OpensAt      string `json:"opensAt"`
 	EndsAt       string `json:"endsAt"`
+	DrawClosesAt string `json:"drawClosesAt"` // of mode draw: who arrived before is drawn
+	PublicSource string `json:"publicSource"` // of mode draw: which public value will be used
 	Cap          int64  `json:"cap"`
 	PerMinute    int64  `json:"perMinute"`
 	PassSeconds  int64  `json:"passSeconds"`
@@ -26,13 +27,12 @@ type createRoomBody struct {
 	GraceSeconds int64  `json:"graceSeconds"`
 	LateSeconds  int64  `json:"lateSeconds"`
 	Partition    string `json:"partition"`
+	SharedShare  *int   `json:"sharedShare"` // per mille of the outflow
+	InvitedShare *int   `json:"invitedShare"`
+	TimedShare   *int   `json:"timedShare"`
 }
 
 func (b *createRoomBody) room() (r store.Room, err error) {
-	if b.Mode == "draw" {
-		return r, kind(&web.Problem{Status: 422, Key: "mode", Expected: "fcfs",
-			Detail: "Rooms that draw lots among early arrivals are not offered yet. First come, first served is."}, "draw-not-offered", "No draws yet")
-	}
 	for _, n := range []struct {
 		key   string
 		value int64
@@ -48,6 +48,7 @@ func (b *createRoomBody) room() (r store.Room, err error) {
 		Name: strings.TrimSpace(b.Name), Mode: b.Mode, Cap: int(b.Cap), PerMinute: int(b.PerMinute),
 		Pass: time.Duration(b.PassSeconds) * time.Second, Claim: time.Duration(b.ClaimSeconds) * time.Second,
 		Grace: time.Duration(b.GraceSeconds) * time.Second, Late: time.Duration(b.LateSeconds) * time.Second,
+		Shares: store.Shares{Shared: b.SharedShare, Invited: b.InvitedShare, Timed: b.TimedShare},
 	}
 	if b.Zone == "" {
 		b.Zone = "UTC"
@@ -55,7 +56,8 @@ func (b *createRoomBody) room() (r store.Room, err error) {
 	for _, t := range []struct {
 		key, text string
 		to        *time.Time
-	}{{"earlyFrom", b.EarlyFrom, &r.EarlyFrom}, {"opensAt", b.OpensAt, &r.OpensAt}, {"endsAt", b.EndsAt, &r.EndsAt}} {
+	}{{"earlyFrom", b.EarlyFrom, &r.EarlyFrom}, {"opensAt", b.OpensAt, &r.OpensAt}, {"endsAt", b.EndsAt, &r.EndsAt},
+		{"drawClosesAt", b.DrawClosesAt, &r.Draw.Closes}} {
 		if *t.to, err = instant(t.key, t.text, b.Zone); err != nil {
 			return r, err
 		}
@@ -66,6 +68,10 @@ func (b *createRoomBody) room() (r store.Room, err error) {
 	case !r.EndsAt.IsZero() && !r.EarlyFrom.IsZero() && !r.EndsAt.After(r.EarlyFrom):
 		return r, web.Unprocessable("endsAt", "an instant after earlyFrom")
 	}
+	if r.Mode != "draw" && (b.DrawClosesAt != "" || b.PublicSource != "") {
+		return r, web.Unprocessable("mode", "draw, since a draw is described")
+	}
+	r.Draw.Source = strings.TrimSpace(b.PublicSource)
 	return r, r.Check()
 }
 
@@ -88,6 +94,11 @@ func (a *Admin) createRoom(ctx context.Context, c *call) (deed, error) {
 	}
 	if r.Partition, err = partition(b.Partition, a.deps.Partitions, used); err != nil {
 		return deed{}, err
+	}
+	if r.Mode == "draw" {
+		if r.Seed, err = a.newSeed(); err != nil {
+			return deed{}, err
+		}
 	}
 	r.Organiser = c.who.Organiser
 	done, err := a.audited(ctx, c.who, "create-room", "room", b, func() (result, error) {
@@ -154,6 +165,9 @@ func (a *Admin) setState(ctx context.Context, c *call) (deed, error) {
 		state, said = wire.RoomEarly, "The room takes people in line and invites nobody yet."
 	case "open":
 		state, said = wire.RoomOpen, "The room is open."
+		if p := a.mayNotOpen(&r); p != nil {
+			return deed{}, p
+		}
 	case "paused":
 		state, said = wire.RoomPaused, "The room is paused. People keep their places; those inside go on."
 	case "ended":
@@ -196,32 +210,4 @@ func (a *Admin) setOutflow(ctx context.Context, c *call) (deed, error) {
 		return done, err
 	}
 	return done, a.deps.Store.RoomOutflow(ctx, r.ID, int(b.PerMinute), int(b.Cap))
-}
-
-// reveal publishes the seed and the public value of a draw. Rooms made here do not draw yet, so the log refuses it.
-func (a *Admin) reveal(ctx context.Context, c *call) (deed, error) {
-	var b struct {
-		Seed        string `json:"seed"` // 64 hex digits
-		PublicValue string `json:"publicValue"`
-	}
-	if err := c.decode(&b); err != nil {
-		return deed{}, err
-	}
-	r, err := a.room(ctx, c.r, c.who)
-	if err != nil {
-		return deed{}, err
-	}
-	if r.Mode != "draw" {
-		return deed{}, kind(web.Conflict("This room serves first come, first served: it has nothing to reveal."), "no-draw", "No draw")
-	}
-	seed, err := hex.DecodeString(b.Seed)
-	if err != nil || len(seed) != len(wire.Hash{}) {
-		return deed{}, web.Unprocessable("seed", "64 hex digits")
-	}
-	if b.PublicValue == "" || len(b.PublicValue) > 1024 {
-		return deed{}, web.Unprocessable("publicValue", "1 to 1024 characters")
-	}
-	// The seed is public from here on, but not before the log took it: the audit gets no copy.
-	return a.tellRoom(ctx, c, &r, "reveal-draw", map[string]string{"publicValue": b.PublicValue},
-		&wire.Reveal{Seed: wire.Hash(seed), Public: []byte(b.PublicValue)}, "The draw's seed and public value were published.")
 }

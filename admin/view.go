@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/hex"
 	"net/http"
 	"strconv"
 	"time"
@@ -102,7 +103,19 @@ type roomView struct {
 	EarlyFrom *time.Time `json:"earlyFrom,omitempty"`
 	OpensAt   *time.Time `json:"opensAt,omitempty"`
 	EndsAt    *time.Time `json:"endsAt,omitempty"`
+	Draw      *drawView  `json:"draw,omitempty"` // of mode draw
 	Live      *queueView `json:"live,omitempty"` // absent until a document was read
+}
+
+// drawView is a room's draw as it was promised and as far as it has come.
+type drawView struct {
+	ClosesAt   time.Time `json:"closesAt"`
+	RevealFrom time.Time `json:"revealFrom"` // before, somebody could still join it; outages prolong that
+	Source     string    `json:"publicSource"`
+	Commitment string    `json:"commitment"` // SHA-256 of the seed, hex
+	Public     string    `json:"publicValue,omitempty"`
+	Seed       string    `json:"seed,omitempty"` // hex, once the log has published it
+	Stage      string    `json:"stage"`          // collecting, closed (the public value is missing), given, revealed or held
 }
 
 // queueView is the live state of a line. WaitLow and WaitHigh are what somebody at the end of the normal lane is likely
@@ -144,14 +157,48 @@ func (a *Admin) viewRoom(r *store.Room) roomView {
 	if !r.Defined {
 		v.State = "unpublished"
 	}
+	if r.Mode == "draw" {
+		v.Draw = a.viewDraw(r)
+	}
 	doc, ok := a.documents.newest(r.ID)
 	if !ok {
 		return v
 	}
 	v.State = doc.State
+	if v.Draw != nil {
+		v.Draw.take(&doc)
+	}
 	now, bound := a.deps.Commands.RoomTime()
 	v.Live = viewQueue(&doc, now, bound)
 	return v
+}
+
+func (a *Admin) viewDraw(r *store.Room) *drawView {
+	d := &drawView{
+		ClosesAt: r.Draw.Closes.UTC(), RevealFrom: r.Draw.Opens(r.Late).UTC(), Source: r.Draw.Source,
+		Commitment: hex.EncodeToString(r.Draw.Commitment[:]), Public: r.Draw.Public, Stage: "collecting",
+	}
+	now, _ := a.deps.Commands.RoomTime()
+	switch {
+	case r.Draw.Revealed:
+		d.Stage = "revealed"
+	case r.Draw.Public != "":
+		d.Stage = "given"
+	case !time.UnixMicro(now).Before(d.RevealFrom):
+		d.Stage = "closed"
+	}
+	return d
+}
+
+// take believes the room itself about what it was told.
+func (d *drawView) take(doc *wire.QueueDocument) {
+	if doc.Seed == "" {
+		return
+	}
+	d.Seed, d.Public, d.Stage = doc.Seed, doc.Public, "revealed"
+	if doc.Drawn {
+		d.Stage = "held"
+	}
 }
 
 func viewQueue(doc *wire.QueueDocument, now, bound int64) *queueView {

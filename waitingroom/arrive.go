@@ -69,7 +69,7 @@ func (e *Edge) postArrive(ctx *fasthttp.RequestCtx) error {
 	if in.Challenge != "" {
 		return e.renew(ctx, room, who, in.Challenge)
 	}
-	lane, err := e.laneOf(in, verdict)
+	w, err := e.wanted(ctx, room, in, verdict)
 	if err != nil {
 		return err
 	}
@@ -81,21 +81,31 @@ func (e *Edge) postArrive(ctx *fasthttp.RequestCtx) error {
 			return err
 		}
 	}
-	return e.challenge(ctx, room, who, visit, lane, verdict.Price)
+	return e.challenge(ctx, room, who, visit, w)
 }
 
-// laneOf is the lane that a visitor may ask for: the timed one, which costs waiting instead of work, or what the guard
-// says.
-func (e *Edge) laneOf(in arriveRequest, verdict Verdict) (wire.Lane, error) {
-	switch {
-	case in.Invite != "":
-		return 0, web.Unprocessable("invite", "no invite code: this room gives out none")
-	case in.Lane == wire.LaneTimed.String():
-		return wire.LaneTimed, nil
-	case in.Lane == "" || in.Lane == wire.LaneNormal.String():
-		return verdict.Lane, nil
+// wanted is what a place is asked for with.
+type wanted struct {
+	lane   wire.Lane
+	price  token.Price // zero: waiting instead of work
+	invite *wire.Invite
+}
+
+// wanted is the lane that a visitor may ask for, and its price: with an invite code the invited one; the timed one, which
+// costs waiting instead of work; or what the guard says.
+func (e *Edge) wanted(ctx *fasthttp.RequestCtx, room Room, in arriveRequest, verdict Verdict) (w wanted, err error) {
+	w = wanted{lane: verdict.Lane, price: verdict.Price}
+	switch in.Lane {
+	case "", wire.LaneNormal.String():
+	case wire.LaneTimed.String():
+		w.lane, w.price = wire.LaneTimed, token.Price{}
+	default:
+		return w, web.Unprocessable("lane", `"normal" or "timed"`)
 	}
-	return 0, web.Unprocessable("lane", `"normal" or "timed"`)
+	if w.invite, err = e.inviteOf(ctx, room, in); w.invite != nil {
+		w.lane = wire.LaneInvited
+	}
+	return w, err
 }
 
 // takesJoins refuses early what the machine would refuse later; without a document the machine decides.
@@ -117,21 +127,21 @@ func (e *Edge) takesJoins(room Room) error {
 	return nil
 }
 
-func (e *Edge) challenge(ctx *fasthttp.RequestCtx, room Room, who visitor, v Visit, lane wire.Lane, price token.Price) error {
+func (e *Edge) challenge(ctx *fasthttp.RequestCtx, room Room, who visitor, v Visit, w wanted) error {
 	random, err := e.random128()
 	if err != nil {
 		return err
 	}
-	if lane == wire.LaneTimed {
-		price = token.Price{}
-	}
 	narrow, wide := e.deps.Guard.Networks(v.Address)
 	place := wire.Place{
-		Room: room.ID, Lane: lane, Instant: e.instant(), Edge: e.id, Visitor: who.hash,
+		Room: room.ID, Lane: w.lane, Instant: e.instant(), Edge: e.id, Visitor: who.hash,
 		Narrow: binary.LittleEndian.Uint64(narrow[:]), Wide: binary.LittleEndian.Uint64(wide[:]),
 		Carrier: e.deps.Guard.Carrier(v.Address), Random: random,
 	}
-	signed, err := e.deps.Keys.MintChallenge(place, price)
+	if w.invite != nil {
+		place.Narrow, place.Wide, place.Carrier = w.invite.Number, uint64(w.invite.Uses), false
+	}
+	signed, err := e.deps.Keys.MintChallenge(place, w.price)
 	if err != nil {
 		return fmt.Errorf("minting a challenge: %w", err)
 	}
@@ -170,8 +180,8 @@ func (e *Edge) answerChallenge(ctx *fasthttp.RequestCtx, room Room, who visitor,
 		Expires: instantText(ch.Expires), Queue: fmt.Sprintf("/rooms/%d/queue", room.ID),
 		Puzzle: puzzleAnswer{Algorithm: wire.LaneTimed.String()},
 	}
-	if ch.Lane == wire.LaneTimed {
-		out.Puzzle.NotBefore = instantText(ch.Instant + e.config.TimedWait.Microseconds())
+	if timed(ch) {
+		out.Puzzle.NotBefore = instantText(e.timedFrom(ch))
 	} else {
 		name, err := e.deps.Guard.Algorithm(priceOf(ch))
 		if err != nil {

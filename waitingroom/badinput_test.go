@@ -108,7 +108,7 @@ func TestBadInput_IsAProblemThatSaysWhatToDo(t *testing.T) {
 		{"other media type", "POST", "/rooms/2/arrive", `<x/>`, header{"Content-Type": "text/xml"}, 415, ""},
 		{"oversized body", "POST", "/rooms/2/arrive", `{"lane":"` + strings.Repeat("x", 70_000) + `"}`, nil, 413, ""},
 		{"unknown lane", "POST", "/rooms/2/arrive", `{"lane":"vip"}`, nil, 422, ""},
-		{"invite", "POST", "/rooms/2/arrive", `{"invite":"abc"}`, nil, 422, ""},
+		{"an invite where there are none", "POST", "/rooms/2/arrive", `{"invite":"abc"}`, nil, 422, ""},
 		{"renewing nonsense", "POST", "/rooms/2/arrive", `{"challenge":"abc"}`, nil, 400, ""},
 		{"renewing another's", "POST", "/rooms/2/arrive", `{"challenge":"` + other.Challenge + `"}`, nil, 403, "other-visitor"},
 		{"bad visitor", "POST", "/rooms/2/arrive", "{}", header{HeaderVisitor: "abc"}, 400, ""},

@@ -116,12 +116,13 @@ type documents struct {
 	alive  []atomic.Int64 // per partition: unix nanoseconds of the last good fetch; 0 before the first
 	bad    *atomic.Int64  // documents that could not be read
 	pool   *sync.Pool
+	kept   promises
 }
 
 func newDocuments(partitions int) documents {
 	return documents{
 		mu: new(sync.RWMutex), byRoom: make(map[int64]*document), alive: make([]atomic.Int64, partitions), bad: new(atomic.Int64),
-		pool: newPackers(),
+		pool: newPackers(), kept: newPromises(),
 	}
 }
 
@@ -157,6 +158,7 @@ func (s *documents) take(value []byte) error {
 	}
 	if old == nil || d.newer(old) {
 		s.byRoom[d.doc.Room] = d
+		s.kept.observe(&d.doc)
 	}
 	return nil
 }

@@ -98,10 +98,11 @@ type DocumentLog struct {
 	Partitions int
 }
 
-// Deps is what an Edge is handed. Places, Random, SolverJS, Log and Metrics may be nil.
+// Deps is what an Edge is handed. Invites, Places, Random, SolverJS, Log and Metrics may be nil.
 type Deps struct {
 	Keys      *token.Keys
 	Passes    *Passes
+	Invites   *token.Invites            // nil: no invite codes
 	RoomTime  func() (now, bound int64) // µs
 	Guard     Guard
 	Queue     Appender

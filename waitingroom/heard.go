@@ -33,7 +33,7 @@ type logTime struct {
 type outage struct{ at, by int64 } // at: log time after it
 
 // moves counts how a room's line moved since the edge started.
-type moves struct{ invited, admitted uint64 }
+type moves struct{ invited, admitted, left, missed uint64 }
 
 // joined is what the log said of a fresh place.
 type joined struct {
@@ -74,10 +74,14 @@ func (h *heard) listen(partition int32, o wire.Outcome) {
 		var i wire.InvitedUpTo
 		if o.DecodeInto(&i) == nil && i.Lane < wire.Lanes {
 			h.invite(o.Object, i)
-			h.move(o.Object, uint64(i.Count), 0)
+			h.move(o.Object, moves{invited: uint64(i.Count)})
 		}
 	case wire.KindClaimed:
-		h.move(o.Object, 0, 1)
+		h.move(o.Object, moves{admitted: 1})
+	case wire.KindLeftQueue:
+		h.move(o.Object, moves{left: 1})
+	case wire.KindMissed:
+		h.move(o.Object, moves{missed: 1})
 	}
 }
 
@@ -125,7 +129,7 @@ func (h *heard) invite(room int64, i wire.InvitedUpTo) {
 	}
 }
 
-func (h *heard) move(room int64, invited, admitted uint64) {
+func (h *heard) move(room int64, by moves) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	m := h.moves[room]
@@ -136,18 +140,20 @@ func (h *heard) move(room int64, invited, admitted uint64) {
 		m = new(moves)
 		h.moves[room] = m
 	}
-	m.invited += invited
-	m.admitted += admitted
+	m.invited += by.invited
+	m.admitted += by.admitted
+	m.left += by.left
+	m.missed += by.missed
 }
 
-// moved is how many places of a room were invited and admitted since the edge started.
-func (h *heard) moved(room int64) (invited, admitted uint64) {
+// moved is how a room's line moved since the edge started.
+func (h *heard) moved(room int64) moves {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	if m := h.moves[room]; m != nil {
-		return m.invited, m.admitted
+		return *m
 	}
-	return 0, 0
+	return moves{}
 }
 
 // place is what was heard of a fresh join.

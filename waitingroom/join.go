@@ -96,12 +96,9 @@ func (e *Edge) joinInput(ctx *fasthttp.RequestCtx, room Room) (signed, solution 
 
 // work checks that the price was paid.
 func (e *Edge) work(ch *wire.Challenge, solution []byte, visit Visit, now int64) error {
-	if ch.Lane == wire.LaneTimed {
-		if wait := ch.Instant + e.config.TimedWait.Microseconds() - now; wait > 0 {
-			p := problem(http.StatusUnprocessableEntity, "too-soon", "Not yet", "Your place is saved. Please wait a few seconds "+
-				"before you continue.")
-			p.RetryAfter = time.Duration(wait) * time.Microsecond
-			return p
+	if timed(ch) {
+		if wait := e.timedFrom(ch) - now; wait > 0 {
+			return tooSoon(wait)
 		}
 		return nil
 	}
@@ -155,6 +152,9 @@ func (e *Edge) join(ctx *fasthttp.RequestCtx, room Room, ch *wire.Challenge, ela
 	e.metrics.joinSeconds.Observe(time.Since(began).Seconds())
 	e.cookie(ctx, roomCookie(CookieToken, room.ID), out.Token, lives(ch.Instant+token.Life, e.now()))
 	e.dropCookie(ctx, roomCookie(CookieChallenge, room.ID))
+	if ch.Lane == wire.LaneInvited {
+		e.dropCookie(ctx, roomCookie(CookieInvite, room.ID))
+	}
 	return web.WriteJSON(ctx, http.StatusOK, out)
 }
 

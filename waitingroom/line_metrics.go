@@ -14,7 +14,8 @@ import (
 type lineMetrics struct {
 	edge                                            *Edge
 	open, joined, waiting, inside, left, documentAt *prometheus.Desc
-	invited, admitted                               *prometheus.Desc
+	invited, admitted, gone, missed, showUp         *prometheus.Desc
+	estimates, waited, off                          *prometheus.Desc
 }
 
 func newLineMetrics(e *Edge) *lineMetrics {
@@ -31,12 +32,20 @@ func newLineMetrics(e *Edge) *lineMetrics {
 		documentAt: desc("document_time_seconds", "Log time of the newest queue document, in Unix time."),
 		invited:    desc("invited_total", "Places invited since this edge started."),
 		admitted:   desc("admitted_total", "Places admitted since this edge started."),
+		gone:       desc("left_total", "Places given up by their owners since this edge started."),
+		missed:     desc("missed_total", "Turns missed for good since this edge started."),
+		showUp:     desc("show_up_ratio", "Share of the invited who come, as measured by the outflow law; 0 before it was."),
+		estimates: prometheus.NewDesc("fairgate_queue_estimates_total", "Estimates shown, held against the invitation that they were "+
+			"of, by result: within the band, early or late.", []string{"room", "result"}, nil),
+		waited: desc("estimated_wait_seconds_total", "Sum of the waits that those estimates were of."),
+		off:    desc("estimate_error_seconds_total", "Sum of how far those waits were from the middle of their bands."),
 	}
 }
 
 // Describe is prometheus.Collector.
 func (m *lineMetrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{m.open, m.joined, m.waiting, m.inside, m.left, m.documentAt, m.invited, m.admitted} {
+	for _, d := range []*prometheus.Desc{m.open, m.joined, m.waiting, m.inside, m.left, m.documentAt, m.invited, m.admitted,
+		m.gone, m.missed, m.showUp, m.estimates, m.waited, m.off} {
 		to <- d
 	}
 }
@@ -53,7 +62,10 @@ func (m *lineMetrics) Collect(to chan<- prometheus.Metric) {
 		if d.State == wire.RoomOpen.String() {
 			open = 1
 		}
-		invited, admitted := m.edge.heard.moved(d.Room)
+		moved, kept := m.edge.heard.moved(d.Room), m.edge.docs.kept.kept(d.Room)
+		for result, n := range map[string]uint64{"within": kept.within, "early": kept.early, "late": kept.late} {
+			to <- prometheus.MustNewConstMetric(m.estimates, prometheus.CounterValue, float64(n), room, result)
+		}
 		for _, v := range []struct {
 			desc  *prometheus.Desc
 			kind  prometheus.ValueType
@@ -65,8 +77,13 @@ func (m *lineMetrics) Collect(to chan<- prometheus.Metric) {
 			{m.inside, prometheus.GaugeValue, float64(d.Inside)},
 			{m.left, prometheus.GaugeValue, float64(d.Left)},
 			{m.documentAt, prometheus.GaugeValue, float64(d.At) / 1e6},
-			{m.invited, prometheus.CounterValue, float64(invited)},
-			{m.admitted, prometheus.CounterValue, float64(admitted)},
+			{m.invited, prometheus.CounterValue, float64(moved.invited)},
+			{m.admitted, prometheus.CounterValue, float64(moved.admitted)},
+			{m.gone, prometheus.CounterValue, float64(moved.left)},
+			{m.missed, prometheus.CounterValue, float64(moved.missed)},
+			{m.showUp, prometheus.GaugeValue, float64(d.ShowUp) / 1000},
+			{m.waited, prometheus.CounterValue, float64(kept.waited) / 1e6},
+			{m.off, prometheus.CounterValue, float64(kept.off) / 1e6},
 		} {
 			to <- prometheus.MustNewConstMetric(v.desc, v.kind, v.value, room)
 		}

@@ -16,7 +16,7 @@ import (
 func TestLineMetrics_ShowDocumentAndWhatWasHeard(t *testing.T) {
 	e := &Edge{docs: newDocuments(1), heard: newHeard()}
 	for _, d := range []wire.QueueDocument{
-		{Room: 7, State: "open", Joined: 90, Waiting: 40, Inside: 12, Left: -1, At: 1_500_000},
+		{Room: 7, State: "open", Joined: 90, Waiting: 40, Inside: 12, Left: -1, At: 1_500_000, ShowUp: 750},
 		{Room: 8, State: "paused", Waiting: 3, Left: 5},
 		{Room: 9, State: "ended", Joined: 12},
 	} {
@@ -30,7 +30,8 @@ func TestLineMetrics_ShowDocumentAndWhatWasHeard(t *testing.T) {
 		}
 	}
 	var out wire.Outcomes
-	for offset, body := range []wire.Body{&wire.InvitedUpTo{Count: 30}, &wire.InvitedUpTo{Count: 5}, &wire.Claimed{}} {
+	for offset, body := range []wire.Body{&wire.InvitedUpTo{Count: 30}, &wire.InvitedUpTo{Count: 5}, &wire.Claimed{}, &wire.LeftQueue{},
+		&wire.Missed{}} {
 		out.Reset()
 		out.Begin(int64(offset), 1, wire.Record{Object: 7})
 		out.Add(body)
@@ -54,6 +55,8 @@ func TestLineMetrics_ShowDocumentAndWhatWasHeard(t *testing.T) {
 		`fairgate_queue_tickets_left{room="7"} -1`, `fairgate_queue_tickets_left{room="8"} 5`,
 		`fairgate_queue_document_time_seconds{room="7"} 1.5`,
 		`fairgate_queue_invited_total{room="7"} 35`, `fairgate_queue_admitted_total{room="7"} 1`,
+		`fairgate_queue_left_total{room="7"} 1`, `fairgate_queue_missed_total{room="7"} 1`, `fairgate_queue_show_up_ratio{room="7"} 0.75`,
+		`fairgate_queue_estimates_total{result="within",room="7"} 0`, `fairgate_queue_estimate_error_seconds_total{room="7"} 0`,
 		`fairgate_queue_invited_total{room="8"} 0`, `fairgate_queue_admitted_total{room="8"} 0`,
 	} {
 		if !strings.Contains(page, want+"\n") {

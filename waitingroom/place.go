@@ -29,16 +29,16 @@ func (e *Edge) factOf(id wire.ID, p *wire.Place) joined {
 	}
 	if fact.drawn {
 		if key, ok := e.drawnKey(p.Room, id); ok {
-			fact.key = key
+			fact.key, fact.drawn = key, false
 		}
 	}
 	return fact
 }
 
-// drawnKey is a place's final key once the draw's seed is published.
+// drawnKey is a place's final key once the draw was held: the same that every browser computes from the document.
 func (e *Edge) drawnKey(room int64, id wire.ID) (wire.OrderKey, bool) {
 	d := e.docs.newest(room)
-	if d == nil || d.doc.Seed == "" {
+	if d == nil || !d.doc.Drawn {
 		return wire.OrderKey{}, false
 	}
 	var seed wire.Hash

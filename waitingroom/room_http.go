@@ -26,6 +26,9 @@ func (e *Edge) getRoom(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
+	if done, err := e.followInvite(ctx, room); done {
+		return err
+	}
 	who, err := e.visitor(ctx)
 	if err != nil {
 		return err
@@ -86,10 +89,10 @@ func (e *Edge) viewChallenge(ctx *fasthttp.RequestCtx, v *page.View, room Room, 
 	}
 	now := e.now()
 	ch, err := e.deps.Keys.VerifyChallenge(b, room.ID, who.hash, now, 0)
-	if err != nil || ch.Lane != wire.LaneTimed {
+	if err != nil || !timed(&ch) {
 		return 0
 	}
-	wait := ch.Instant + e.config.TimedWait.Microseconds() - now
+	wait := e.timedFrom(&ch) - now
 	if wait <= 0 {
 		v.Phase = page.Ready
 		return 0

@@ -84,7 +84,7 @@ func (e *Edge) next(ctx *fasthttp.RequestCtx, room Room, pass string) string {
 		return room.Next
 	}
 	to := *site.url
-	if page, err := url.ParseRequestURI(wanted(ctx, room.ID)); err == nil {
+	if page, err := url.ParseRequestURI(goal(ctx, room.ID)); err == nil {
 		to.Path, to.RawPath, to.RawQuery = page.Path, page.RawPath, page.RawQuery
 	}
 	if to.Host != "" {
@@ -96,8 +96,8 @@ func (e *Edge) next(ctx *fasthttp.RequestCtx, room Room, pass string) string {
 	return to.String()
 }
 
-// wanted is what remember kept, or what this very request says; empty for nothing that can be used.
-func wanted(ctx *fasthttp.RequestCtx, room int64) string {
+// goal is what remember kept, or what this very request says; empty for nothing that can be used.
+func goal(ctx *fasthttp.RequestCtx, room int64) string {
 	to := string(ctx.QueryArgs().Peek(gatekeeper.ParamReturn))
 	if to == "" {
 		to, _ = url.QueryUnescape(web.Cookie(ctx, roomCookie(CookieReturn, room))) // unreadable is as good as none

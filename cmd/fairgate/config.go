@@ -129,6 +129,7 @@ func (c RedisConfig) Validate() error {
 type KeysConfig struct {
 	Places   conf.Secret `yaml:"places" help:"keys of challenges and queue tokens, one a line, made by: fairgate keys new; needed"`
 	Passes   conf.Secret `yaml:"passes" help:"keys of admission passes, one a line, made by: fairgate keys new; needed"`
+	Invites  conf.Secret `yaml:"invites" help:"keys of invite codes, one a line, made by: fairgate keys new. Without any, no room gives out invite codes. A key stays as long as its codes are good"`
 	Receipts conf.Secret `yaml:"receipts" help:"keys of receipts, one a line, made by: fairgate keys new; needed. A key stays as long as receipts that it signed shall be given out and checked"`
 }
 
@@ -146,6 +147,9 @@ func (c KeysConfig) Validate() error {
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", ring.key, err))
 		}
+	}
+	if _, err := c.invites(); err != nil {
+		errs = append(errs, fmt.Errorf("invites: %w", errors.Unwrap(err)))
 	}
 	return errors.Join(errs...)
 }

@@ -22,25 +22,24 @@ var version = "dev"
 
 // cli is the command line. Every role takes the same file; a role uses its part of it.
 type cli struct {
-	Demo        demoCommand      `cmd:"" help:"Run a whole on-sale on this machine, everything in one process."`
-	Waitingroom roleCommand      `cmd:"" help:"Run the edge: arrive, join, wait, enter."`
-	Booking     roleCommand      `cmd:"" help:"Run the public API: events, bookings, payments."`
-	Processor   roleCommand      `cmd:"" help:"Run the machines of both logs, the projector and the bridge."`
-	Workers     roleCommand      `cmd:"" help:"Run webhooks, captures, refunds and notices."`
-	Admin       roleCommand      `cmd:"" help:"Run the organiser's dashboard."`
-	Scaler      roleCommand      `cmd:"" help:"Follow Prometheus and say how many replicas each role wants."`
-	Migrate     migrateCommand   `cmd:"" help:"Bring the database's schema up to date and make the topics."`
-	CheckConfig checkCommand     `cmd:"" help:"Say what is wrong with a configuration, or print it in full."`
-	Verify      verifyCommand    `cmd:"" help:"Derive everything again from the logs and check every promise."`
-	Reconcile   reconcileCommand `cmd:"" help:"Compare the payment provider with the ledger once, both ways, and repair what is safe."`
-	Replay      replayCommand    `cmd:"" help:"Tell the story of one booking, event or place in line."`
-	Load        loadCommand      `cmd:"" help:"Drive simulated fans against a running server."`
-	Keys        keysCommand      `cmd:"" help:"Make signing keys."`
-
-	Gatekeeper gatekeeperCommand `cmd:"" help:"Check admission passes for a site that Fairgate does not own, asked by its proxy."`
-
-	AdminUser adminUserCommand `cmd:"" help:"Add a user of the dashboard."`
-	Version   versionCommand   `cmd:"" help:"Print the version."`
+	Demo        demoCommand       `cmd:"" help:"Run a whole on-sale on this machine, everything in one process."`
+	Waitingroom roleCommand       `cmd:"" help:"Run the edge: arrive, join, wait, enter."`
+	Booking     roleCommand       `cmd:"" help:"Run the public API: events, bookings, payments."`
+	Processor   roleCommand       `cmd:"" help:"Run the machines of both logs, the projector and the bridge."`
+	Workers     roleCommand       `cmd:"" help:"Run webhooks, captures, refunds and notices."`
+	Admin       roleCommand       `cmd:"" help:"Run the organiser's dashboard."`
+	Scaler      roleCommand       `cmd:"" help:"Follow Prometheus and say how many replicas each role wants."`
+	Migrate     migrateCommand    `cmd:"" help:"Bring the database's schema up to date and make the topics."`
+	CheckConfig checkCommand      `cmd:"" help:"Say what is wrong with a configuration, or print it in full."`
+	Verify      verifyCommand     `cmd:"" help:"Derive everything again from the logs and check every promise."`
+	Reconcile   reconcileCommand  `cmd:"" help:"Compare the payment provider with the ledger once, both ways, and repair what is safe."`
+	Replay      replayCommand     `cmd:"" help:"Tell the story of one booking, event or place in line."`
+	Load        loadCommand       `cmd:"" help:"Drive simulated fans against a running server."`
+	Keys        keysCommand       `cmd:"" help:"Make signing keys."`
+	Gatekeeper  gatekeeperCommand `cmd:"" help:"Check admission passes for a site that Fairgate does not own, asked by its proxy."`
+	Invites     invitesCommand    `cmd:"" help:"Make invite codes."`
+	AdminUser   adminUserCommand  `cmd:"" help:"Add a user of the dashboard."`
+	Version     versionCommand    `cmd:"" help:"Print the version."`
 }
 
 // configFlags are what every command that needs the configuration takes.

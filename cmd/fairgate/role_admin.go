@@ -24,10 +24,18 @@ func (a *assembly) addAdmin() error {
 	if err != nil {
 		return err
 	}
+	invites, err := a.cfg.Keys.invites()
+	if err != nil {
+		return err
+	}
+	var inviter admin.Inviter
+	if invites != nil {
+		inviter = invites.Mint
+	}
 	d, err := admin.New(a.cfg.Admin, admin.Deps{
 		Store: a.db, Redis: ownRedis{options}, Commands: a.commander(), Events: a.events,
 		DocumentsTopic: a.topic(wire.TopicQueueDocuments), Partitions: a.cfg.Kafka.QueuePartitions,
-		OrdersPartitions: a.cfg.Kafka.OrdersPartitions, Guard: fanGuard{guard},
+		OrdersPartitions: a.cfg.Kafka.OrdersPartitions, Guard: fanGuard{guard}, Inviter: inviter, ShopURL: a.cfg.Payment.ShopURL,
 		Log: a.log, Metrics: a.registry,
 	})
 	if err != nil {

@@ -35,6 +35,10 @@ func (a *assembly) addWaitingroom(r *web.Router, places waitingroom.Places) erro
 	if err != nil {
 		return err
 	}
+	invites, err := a.cfg.Keys.invites()
+	if err != nil {
+		return err
+	}
 	guard, err := a.guard()
 	if err != nil {
 		return err
@@ -44,7 +48,7 @@ func (a *assembly) addWaitingroom(r *web.Router, places waitingroom.Places) erro
 		return err
 	}
 	edge, err := waitingroom.New(a.cfg.Waitingroom, waitingroom.Deps{
-		Keys: keys, Passes: passes, RoomTime: a.clock.Now, Guard: fanGuard{guard}, Queue: a.producer(wire.TopicQueue),
+		Keys: keys, Passes: passes, Invites: invites, RoomTime: a.clock.Now, Guard: fanGuard{guard}, Queue: a.producer(wire.TopicQueue),
 		Answers: a.desk(wire.TopicQueueOutcomes),
 		Documents: waitingroom.DocumentLog{
 			Events: a.events, Topic: a.topic(wire.TopicQueueDocuments), Partitions: a.cfg.Kafka.QueuePartitions,

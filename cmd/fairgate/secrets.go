@@ -17,6 +17,7 @@ type secrets struct {
 	Places      string `yaml:"places"`
 	Passes      string `yaml:"passes"`
 	Receipts    string `yaml:"receipts"`
+	Invites     string `yaml:"invites"`
 	Network     string `yaml:"network"`
 	Guest       string `yaml:"guest"`
 	StripeKey   string `yaml:"stripeKey"`
@@ -35,14 +36,7 @@ func loadSecrets(dir string) (secrets, error) {
 		if err := yaml.Unmarshal(b, &s); err != nil {
 			return s, fmt.Errorf("%s is damaged: move it away, and the demo makes new secrets", path)
 		}
-		if s.Receipts != "" {
-			return s, nil
-		}
-		// A folder of before there were receipts.
-		if s.Receipts, err = newKey(1, 0); err != nil {
-			return s, err
-		}
-		return s, s.save(path)
+		return s, s.complete(path)
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return s, err
@@ -51,6 +45,25 @@ func loadSecrets(dir string) (secrets, error) {
 		return s, err
 	}
 	return s, s.save(path)
+}
+
+// complete adds what a folder from before there were receipts or invite codes lacks.
+func (s *secrets) complete(path string) error {
+	missing := false
+	for _, key := range []*string{&s.Receipts, &s.Invites} {
+		if *key != "" {
+			continue
+		}
+		missing = true
+		var err error
+		if *key, err = newKey(1, 0); err != nil {
+			return err
+		}
+	}
+	if !missing {
+		return nil
+	}
+	return s.save(path)
 }
 
 func (s secrets) save(path string) error {
@@ -69,6 +82,9 @@ func newSecrets() (s secrets, err error) {
 		return s, err
 	}
 	if s.Receipts, err = newKey(1, 0); err != nil {
+		return s, err
+	}
+	if s.Invites, err = newKey(1, 0); err != nil {
 		return s, err
 	}
 	for _, v := range []struct {
@@ -103,7 +119,7 @@ func (s secrets) saveConfig(path string, cfg *Config) error {
 		},
 		"postgres": section{"write": cfg.Postgres.Write.Reveal()},
 		"redis":    section{"url": cfg.Redis.URL.Reveal()},
-		"keys":     section{"places": s.Places, "passes": s.Passes, "receipts": s.Receipts},
+		"keys":     section{"places": s.Places, "passes": s.Passes, "receipts": s.Receipts, "invites": s.Invites},
 		"stripe":   section{"secretKey": s.StripeKey, "publishableKey": s.Publishable, "url": cfg.Stripe.URL},
 		"botguard": section{"secret": s.Network},
 		"booking":  section{"guestKey": s.Guest},

@@ -114,6 +114,8 @@ type verifyCommand struct {
 	Follow       bool   `help:"Go on for ever: check each record as soon as it is answered, log and count what is wrong (fairgate_audit_*, at ops.address). Begins at the first record; needs no database." xor:"what"`
 	Dump         string `help:"Copy the logs as they are now into this folder, for --from, and verify nothing." type:"path" xor:"what"`
 	Receipt      string `help:"Check this receipt: a file, the text itself, or - for standard input." xor:"what"`
+	Draw         int64  `help:"Recompute the draw of this room from its published seed and public value, and hold every invitation against it." placeholder:"ROOM" xor:"what"`
+	Place        string `help:"With --draw: tell of this place only; the queue token, or its id (32 hex digits)."`
 	Keys         string `help:"Public keys of receipts: a file or address of a JWK set, such as https://shop.example/.well-known/receipt-keys.json. Without it those of the configuration, or of the dump."`
 	Whole        bool   `help:"With --receipt: follow the chain from the first record, not only from the tick before."`
 	JSON         bool   `name:"json" help:"Print the report as JSON."`
@@ -138,6 +140,8 @@ func (c verifyCommand) Run(ctx context.Context, in io.Reader, out io.Writer) err
 		err = c.dump(ctx, l, out)
 	case c.Receipt != "":
 		err = c.receipt(ctx, l, in, out)
+	case c.Draw != 0:
+		err = c.draw(ctx, l, out)
 	default:
 		err = c.all(ctx, l, out)
 	}

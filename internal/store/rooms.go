@@ -6,28 +6,60 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"fairgate/internal/conf"
 )
 
 // Room is a row of rooms: a waiting room as it was asked for. How it is now, the log says. Zero times mean none; zero
 // lengths of time mean the default in brackets.
 type Room struct {
-	ID         int64
-	Organiser  int64 // 0 means 1
-	Name       string
-	Partition  int32  // of the log `queue`
-	Mode       string // fcfs (the default) or draw
-	EarlyFrom  time.Time
-	OpensAt    time.Time
-	DrawCloses time.Time
-	EndsAt     time.Time
-	Cap        int           // most people inside
-	PerMinute  int           // admissions a minute
-	Pass       time.Duration // [900 s]
-	Claim      time.Duration // [30 s]
-	Grace      time.Duration // [600 s]
-	Late       time.Duration // [240 s]
-	Defined    bool          // the log has acknowledged the definition
-	Created    time.Time     // read only
+	ID        int64
+	Organiser int64 // 0 means 1
+	Name      string
+	Partition int32  // of the log `queue`
+	Mode      string // fcfs (the default) or draw
+	EarlyFrom time.Time
+	OpensAt   time.Time
+	EndsAt    time.Time
+	Cap       int           // most people inside
+	PerMinute int           // admissions a minute
+	Pass      time.Duration // [900 s]
+	Claim     time.Duration // [30 s]
+	Grace     time.Duration // [600 s]
+	Late      time.Duration // [240 s]
+	Shares    Shares        // of the outflow
+	Draw      Draw          // of mode draw
+	Seed      conf.Secret   // of mode draw, SeedSize bytes; taken at creation, never read with the room
+	Defined   bool          // the log has acknowledged the definition
+	Created   time.Time     // read only
+}
+
+// Shares are what lanes get of the outflow, per mille, while somebody stands in them; the normal lane gets the rest. Nil
+// stands for the default in brackets.
+type Shares struct {
+	Shared  *int // [100]
+	Invited *int // [100]
+	Timed   *int // [50]
+}
+
+func (s *Shares) check() error {
+	sum := 0
+	for _, v := range []struct {
+		name  string
+		value **int
+		usual int
+	}{{"sharedShare", &s.Shared, 100}, {"invitedShare", &s.Invited, 100}, {"timedShare", &s.Timed, 50}} {
+		if *v.value == nil {
+			*v.value = &v.usual
+		}
+		if n := **v.value; n < 0 || n > 1000 {
+			return &FieldError{v.name, "0 to 1000 per mille of the outflow"}
+		}
+		if sum += **v.value; sum > 1000 {
+			return &FieldError{v.name, "shares of at most 1000 per mille in all"}
+		}
+	}
+	return nil
 }
 
 // Check fills in the defaults and returns a *FieldError for the first field that cannot be kept.
@@ -54,8 +86,6 @@ func (r *Room) Check() error {
 		return &FieldError{"name", fmt.Sprintf("1 to %d characters", MaxEventText)}
 	case r.Mode != "fcfs" && r.Mode != "draw":
 		return &FieldError{"mode", "fcfs or draw"}
-	case r.Mode == "draw" && r.DrawCloses.IsZero():
-		return &FieldError{"drawClosesAt", "the instant at which the draw closes"}
 	case r.Cap < 1 || r.Cap > 1<<31-1:
 		return &FieldError{"cap", "a positive number of people"}
 	case r.PerMinute < 1 || r.PerMinute > 1<<31-1:
@@ -64,8 +94,12 @@ func (r *Room) Check() error {
 		return &FieldError{"partition", "a partition of the log"}
 	case !r.EndsAt.IsZero() && !r.OpensAt.IsZero() && !r.EndsAt.After(r.OpensAt):
 		return &FieldError{"endsAt", "an instant after opensAt"}
+	case r.Mode == "draw":
+		if err := r.Draw.check(r); err != nil {
+			return err
+		}
 	}
-	return nil
+	return r.Shares.check()
 }
 
 // CreateRoom checks and inserts a room that the log does not know yet and returns its id. If r.ID is not 0, that is the
@@ -78,14 +112,21 @@ func (db *DB) CreateRoom(ctx context.Context, r Room) (id int64, created bool, e
 	if r.ID != 0 {
 		wanted = &r.ID
 	}
+	commitment, err := r.commitment()
+	if err != nil {
+		return 0, false, err
+	}
 	err = pgx.BeginFunc(ctx, db.Write, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			INSERT INTO rooms (id, organiser_id, name, partition, mode, early_from, opens_at, draw_closes_at, ends_at, cap, per_minute,
-				pass_seconds, claim_seconds, grace_seconds, late_seconds)
-			VALUES (coalesce($1, nextval(pg_get_serial_sequence('rooms', 'id'))), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+				pass_seconds, claim_seconds, grace_seconds, late_seconds, draw_commitment, draw_source,
+				shared_mille, invited_mille, timed_mille)
+			VALUES (coalesce($1, nextval(pg_get_serial_sequence('rooms', 'id'))), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+				$14, $15, $16, $17, $18, $19, $20)
 			ON CONFLICT (id) DO NOTHING RETURNING id`,
-			wanted, r.Organiser, r.Name, r.Partition, r.Mode, orNull(r.EarlyFrom), orNull(r.OpensAt), orNull(r.DrawCloses),
-			orNull(r.EndsAt), r.Cap, r.PerMinute, seconds(r.Pass), seconds(r.Claim), seconds(r.Grace), seconds(r.Late))
+			wanted, r.Organiser, r.Name, r.Partition, r.Mode, orNull(r.EarlyFrom), orNull(r.OpensAt), orNull(r.Draw.Closes),
+			orNull(r.EndsAt), r.Cap, r.PerMinute, seconds(r.Pass), seconds(r.Claim), seconds(r.Grace), seconds(r.Late), commitment, r.Draw.Source,
+			*r.Shares.Shared, *r.Shares.Invited, *r.Shares.Timed)
 		if err != nil {
 			return err
 		}
@@ -97,7 +138,13 @@ func (db *DB) CreateRoom(ctx context.Context, r Room) (id int64, created bool, e
 			id = r.ID
 			return nil
 		}
-		if id = ids[0]; wanted == nil {
+		id = ids[0]
+		if r.Mode == "draw" {
+			if err := keepSeed(ctx, tx, id, r.Seed); err != nil {
+				return err
+			}
+		}
+		if wanted == nil {
 			return nil
 		}
 		_, err = tx.Exec(ctx, `SELECT setval(pg_get_serial_sequence('rooms', 'id'),
@@ -162,16 +209,20 @@ func (db *DB) RoomOutflow(ctx context.Context, id int64, perMinute, most int) er
 func (db *DB) rooms(ctx context.Context, from queryer, where string, args ...any) ([]Room, error) {
 	rows, err := from.Query(ctx, `
 		SELECT id, organiser_id, name, partition, mode, early_from, opens_at, draw_closes_at, ends_at, cap, per_minute, pass_seconds,
-			claim_seconds, grace_seconds, late_seconds, defined, created_at FROM rooms `+where, args...)
+			claim_seconds, grace_seconds, late_seconds, draw_commitment, draw_source, coalesce(draw_public, ''), draw_revealed, shared_mille, invited_mille, timed_mille, defined, created_at
+		FROM rooms `+where, args...)
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (r Room, err error) {
 		var early, opens, draw, ends *time.Time
 		var pass, claim, grace, late int64
+		var commitment []byte
 		err = row.Scan(&r.ID, &r.Organiser, &r.Name, &r.Partition, &r.Mode, &early, &opens, &draw, &ends, &r.Cap, &r.PerMinute,
-			&pass, &claim, &grace, &late, &r.Defined, &r.Created)
-		r.EarlyFrom, r.OpensAt, r.DrawCloses, r.EndsAt = orZero(early), orZero(opens), orZero(draw), orZero(ends)
+			&pass, &claim, &grace, &late, &commitment, &r.Draw.Source, &r.Draw.Public, &r.Draw.Revealed, &r.Shares.Shared, &r.Shares.Invited,
+			&r.Shares.Timed, &r.Defined, &r.Created)
+		r.EarlyFrom, r.OpensAt, r.Draw.Closes, r.EndsAt = orZero(early), orZero(opens), orZero(draw), orZero(ends)
+		copy(r.Draw.Commitment[:], commitment)
 		r.Pass, r.Claim = time.Duration(pass)*time.Second, time.Duration(claim)*time.Second
 		r.Grace, r.Late = time.Duration(grace)*time.Second, time.Duration(late)*time.Second
 		return r, err

@@ -14,3 +14,9 @@ func prefetchSlot(slot *uint64)
 
 //go:noescape
 func prefetchEntry(entry *int32)
+
+// PrefetchInt32 is Prefetch for a table of smaller entries.
+func PrefetchInt32(entry *int32) { prefetchEntry(entry) }
+
+// PrefetchUint64 is Prefetch for what is not signed.
+func PrefetchUint64(entry *uint64) { prefetchSlot(entry) }

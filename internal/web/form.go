@@ -157,6 +157,9 @@ func (b *branch) encodeList(out []byte, element reflect.Type, key string) ([]byt
 
 // encodeLeaf appends a field's text as the JSON that t expects, else as a string, which the decoder then refuses.
 func encodeLeaf(out []byte, text string, t reflect.Type, key string) (_ []byte, absent bool, err error) {
+	for t != nil && t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
 	plain := t != nil && !speaksForItself(t)
 	kind := reflect.String
 	if t != nil {

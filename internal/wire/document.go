@@ -4,6 +4,12 @@ import "encoding/json"
 
 // QueueDocument is what half a million people read instead of asking: one per room per second, the same for everybody.
 // Its JSON is the format of the topic `queue-documents` and of GET /rooms/{room}/queue.
+//
+// In mode "draw" it promises commitment, publicSource and drawCloses from the beginning. seed and publicValue appear when
+// they are revealed: from then on everybody can compute the value of their own place, whose id is `place` in the answers
+// of join and place: HMAC-SHA-256 with the key SHA-256(seed ‖ publicValue as UTF-8) over the 16 bytes of the id, its first
+// 8 bytes. The order key is "00", those 8 bytes and the id, in hex; it replaces the one that join answered. drawn says
+// that the draw was held: only then do the tables below know these keys.
 type QueueDocument struct {
 	Version    int            `json:"version"` // of this layout: Version
 	Room       int64          `json:"room"`
@@ -20,14 +26,16 @@ type QueueDocument struct {
 	Source     string         `json:"publicSource,omitempty"`
 	Seed       string         `json:"seed,omitempty"`        // hex, once revealed
 	Public     string         `json:"publicValue,omitempty"` // once revealed
+	Drawn      bool           `json:"drawn,omitempty"`       // the draw was held: the tables below know its keys
 	Lanes      []LaneDocument `json:"lanes"`
 	Joined     uint32         `json:"joined"`  // places ever recorded
 	Waiting    uint32         `json:"waiting"` // not yet admitted, missed or gone
 	Inside     uint32         `json:"inside"`
 	Cap        uint32         `json:"cap"`
-	PerMinute  uint32         `json:"perMinute"` // measured admissions a minute
-	Left       int64          `json:"left"`      // tickets free; -1 unknown
-	Coming     int64          `json:"coming"`    // tickets on hold that may come back; -1 unknown
+	PerMinute  uint32         `json:"perMinute"`        // measured admissions a minute
+	ShowUp     int64          `json:"showUp,omitempty"` // measured share of the invited who come, per mille
+	Left       int64          `json:"left"`             // tickets free; -1 unknown
+	Coming     int64          `json:"coming"`           // tickets on hold that may come back; -1 unknown
 	Price      string         `json:"price,omitempty"`
 	Currency   string         `json:"currency,omitempty"`
 	Allowance  int64          `json:"allowance"` // µs: ranks of places younger than this may still grow

@@ -74,7 +74,7 @@ type Lane uint8
 const (
 	LaneNormal  Lane = 0
 	LaneShared  Lane = 1 // places above the caps of their network
-	LaneInvited Lane = 2 // with a signed invite code
+	LaneInvited Lane = 2 // with a signed invite code; those above its uses go to LaneShared
 	LaneTimed   Lane = 3 // without JavaScript: waited instead of solving
 	Lanes            = 4
 )
@@ -185,8 +185,8 @@ type Join struct {
 	Visitor    ID     // hash of the visitor's secret
 	Lane       Lane   // asked for; the machine may say LaneShared
 	Carrier    bool   // the address is in a listed carrier range
-	Narrow     uint64 // keyed hash of the IPv4 address or IPv6 /56
-	Wide       uint64 // keyed hash of the /24 or /48
+	Narrow     uint64 // keyed hash of the IPv4 address or IPv6 /56; in the invited lane, the number of the invite code
+	Wide       uint64 // keyed hash of the /24 or /48; in the invited lane, how many places the code gives
 	Algorithm  uint8  // of the puzzle that was solved; 0 for none
 	Difficulty uint32
 }

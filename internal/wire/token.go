@@ -20,9 +20,9 @@ type Place struct {
 	Instant int64 // arrival, room time, µs
 	Edge    uint32
 	Visitor ID     // first 128 bits of SHA-256 of the visitor's secret
-	Narrow  uint64 // keyed hash of the IPv4 address or IPv6 /56
-	Wide    uint64 // keyed hash of the /24 or /48
-	Carrier bool   // the address is in a listed carrier range
+	Narrow  uint64 // what it is counted by: see Join
+	Wide    uint64
+	Carrier bool // the address is in a listed carrier range
 	Random  ID
 }
 
@@ -116,7 +116,7 @@ func AppendChallenge(dst []byte, ch *Challenge) []byte {
 
 // ParseChallenge splits a challenge into its facts, the bytes that the MAC covers, and the MAC. It checks form only.
 func ParseChallenge(b []byte) (ch Challenge, signed, mac []byte, err error) {
-	signed, mac, err = splitSigned(b, ChallengeSize, 'C')
+	signed, mac, err = splitSigned(b, ChallengeSize, MACSize, 'C')
 	if err == nil {
 		err = decodeFields(&ch, signed[2:])
 	}
@@ -132,7 +132,7 @@ func AppendToken(dst []byte, t *Token) []byte {
 
 // ParseToken splits a token into its facts, the bytes that the MAC covers, and the MAC. It checks form only.
 func ParseToken(b []byte) (t Token, signed, mac []byte, err error) {
-	signed, mac, err = splitSigned(b, TokenSize, 'T')
+	signed, mac, err = splitSigned(b, TokenSize, MACSize, 'T')
 	if err == nil {
 		err = decodeFields(&t, signed[2:])
 	}
@@ -148,7 +148,7 @@ func decodeFields(v interface{ fields(*coder) }, b []byte) error {
 	return c.err
 }
 
-func splitSigned(b []byte, size int, kind byte) (signed, mac []byte, err error) {
+func splitSigned(b []byte, size, macSize int, kind byte) (signed, mac []byte, err error) {
 	switch {
 	case len(b) < size:
 		return nil, nil, fmt.Errorf("signed layout: %w", ErrShort)
@@ -159,7 +159,7 @@ func splitSigned(b []byte, size int, kind byte) (signed, mac []byte, err error) 
 	case b[1] != kind:
 		return nil, nil, fmt.Errorf("signed layout: %w", ErrKind)
 	}
-	return b[:size-MACSize], b[size-MACSize:], nil
+	return b[:size-macSize], b[size-macSize:], nil
 }
 
 // DrawKey is the HMAC key of a draw, SHA-256(seed ‖ public). A drawn place has the key HMAC-SHA-256(DrawKey, token id),

@@ -55,7 +55,7 @@ type View struct {
 	Notice  string // kind of a problem, empty for none; unknown kinds show nothing
 	Key     string // text of the order key; empty without a place
 	Lane    string
-	Drawn   bool
+	Drawn   bool   // a draw will decide the key: see wire.QueueDocument for how a browser computes it from seed and publicValue
 	Place   string // token id in hex
 	Instant string // RFC 3339
 	Next    string // where admission leads

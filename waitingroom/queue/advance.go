@@ -25,10 +25,10 @@ func (m *Machine) advance(c *sale.LogClock, rm *room, out *wire.Outcomes, budget
 
 // release forgets the places of a room that is over.
 func (m *Machine) release(rm *room) {
-	m.places -= len(rm.places)
+	m.places -= rm.places.len()
 	fresh := newRoom(rm.id)
-	rm.places, rm.tokens, rm.visitors = nil, fresh.tokens, fresh.visitors
-	rm.narrow, rm.wide, rm.passes = fresh.narrow, fresh.wide, fresh.passes
+	rm.places, rm.tokens, rm.visitors = fresh.places, fresh.tokens, fresh.visitors
+	rm.networks, rm.codes, rm.stays, rm.passes = fresh.networks, fresh.codes, fresh.stays, fresh.passes
 	rm.graces, rm.claims, rm.expiries, rm.invited = nil, nil, nil, 0
 	for i := range rm.lanes {
 		rm.lanes[i].waiting, rm.lanes[i].asked = line{}, line{}
@@ -42,7 +42,7 @@ func (rm *room) expire(c *sale.LogClock, out *wire.Outcomes, budget *int) {
 		if !ok {
 			return
 		}
-		if p := &rm.places[d.place]; p.state == Inside && p.until == d.at {
+		if p := rm.places.at(d.place); p.state() == Inside && rm.stay(p).until == d.at {
 			rm.vacate(d.place, Expired, out)
 			*budget--
 		}
@@ -57,19 +57,20 @@ func (rm *room) lapse(c *sale.LogClock, out *wire.Outcomes, budget *int) {
 		if !ok {
 			return
 		}
-		p := &rm.places[d.place]
-		if p.state != Reserved || p.until != d.at {
+		p := rm.places.at(d.place)
+		if p.state() != Reserved || rm.stay(p).until != d.at {
 			continue
 		}
+		in := rm.stay(p)
 		rm.inside--
 		rm.tally.freed++
-		if p.marks&markLapsed == 0 {
-			p.marks |= markLapsed
-			p.since = c.Elapsed() + rm.def.Grace
+		if !p.has(markLapsed) {
+			p.mark(markLapsed)
+			in.since = c.Elapsed() + rm.def.Grace
 		}
-		p.state = Invited
+		p.set(Invited)
 		rm.invited++
-		rm.graces.push(deadline{p.since, d.place})
+		rm.graces.push(deadline{in.since, d.place})
 		out.AddFor(rm.id, p.token, &wire.SlotLapsed{Inside: rm.inside})
 		*budget--
 	}
@@ -82,13 +83,13 @@ func (rm *room) miss(c *sale.LogClock, out *wire.Outcomes, budget *int) {
 		if !ok {
 			return
 		}
-		p := &rm.places[d.place]
-		if p.state != Invited || p.since != d.at {
+		p := rm.places.at(d.place)
+		if p.state() != Invited || rm.stay(p).since != d.at {
 			continue
 		}
 		rm.invited--
 		rm.settle(p)
-		rm.over(p, Missed)
+		rm.over(d.place, Missed)
 		out.AddFor(rm.id, p.token, &wire.Missed{})
 		*budget--
 	}
@@ -159,9 +160,9 @@ func (rm *room) inviteNext(c *sale.LogClock, l wire.Lane, n int64, out *wire.Out
 	lane := &rm.lanes[l]
 	var last uint32
 	for range n {
-		last = lane.waiting.pop()
+		last = lane.waiting.pop(&rm.places)
 		rm.invite(c, last)
 	}
-	lane.begun, lane.invitedTo = true, rm.places[last].orderKey()
+	lane.begun, lane.invitedTo = true, rm.places.orderKey(last)
 	out.AddFor(rm.id, wire.ID{}, &wire.InvitedUpTo{Lane: l, Key: lane.invitedTo, Count: uint32(n)})
 }

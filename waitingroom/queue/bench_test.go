@@ -1,8 +1,17 @@
 package queue
 
 import (
+	"cmp"
+	"encoding/binary"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"syscall"
 	"testing"
+	"time"
 
+	"fairgate/internal/engine"
+	"fairgate/internal/eventlog"
 	"fairgate/internal/sale"
 	"fairgate/internal/wire"
 )
@@ -50,8 +59,7 @@ func million(b *testing.B) *harness {
 }
 
 func joins(b *testing.B, h *harness, n int) {
-	list := make([]wire.Record, n)
-	for i := range list {
+	for i := range n {
 		j := h.fan(i)
 		j.Instant = t0 + int64(i)
 		if i%10 == 0 {
@@ -61,24 +69,112 @@ func joins(b *testing.B, h *harness, n int) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		list[i] = r
-	}
-	b.ResetTimer()
-	for i := range list {
 		h.out.Reset()
-		h.out.Begin(h.offset, h.c.Now, list[i])
-		h.m.Apply(&h.c, h.offset, list[i], &h.out)
+		h.out.Begin(h.offset, h.c.Now, r)
+		h.m.Apply(&h.c, h.offset, r, &h.out)
 		h.out.End()
 		h.offset++
 	}
 }
 
-func BenchmarkJoin(b *testing.B) {
-	h := start(b)
-	h.define(fast(1000))
-	b.ReportAllocs()
-	joins(b, h, b.N)
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "bench:queue.apply:records/s")
+const (
+	stampede = 1_000_000 // places
+	perTick  = 3_000     // joins between two ticks, 200 ms apart
+	// atOnce is how many records are applied at once, as in the engine's loop.
+	atOnce = 512
+)
+
+// crowd is the log of a stampede: a million people from 300,000 addresses in 100,000 networks, 15,000 a second. Each joins
+// 0.5 to 2.5 s after arriving, so the log has them out of order. All with command ids and a not-after of 10 s.
+func crowd() (records []eventlog.Record, heads []wire.Hash) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	buf := make([]byte, 0, 140*stampede)
+	add := func(h wire.Record, body wire.Body) {
+		start := len(buf)
+		buf = wire.AppendRecord(buf, h, body)
+		records = append(records, eventlog.Record{Offset: int64(len(records)), Value: buf[start:len(buf):len(buf)]})
+	}
+	randomID := func() (id wire.ID) {
+		binary.LittleEndian.PutUint64(id[:], rnd.Uint64())
+		binary.LittleEndian.PutUint64(id[8:], rnd.Uint64())
+		return id
+	}
+	type arrival struct{ instant, joins int64 }
+	order := make([]arrival, stampede)
+	for i := range order {
+		at := t0 + int64(i)*200*sale.Millisecond/perTick
+		order[i] = arrival{at, at + sale.Second/2 + rnd.Int64N(2*sale.Second)}
+	}
+	slices.SortFunc(order, func(a, b arrival) int { return cmp.Compare(a.joins, b.joins) })
+	add(wire.Record{}, &wire.Epoch{Epoch: 1, Leader: wire.ID{1}})
+	add(wire.Record{}, &wire.Tick{Epoch: 1, Now: t0})
+	add(wire.Record{Object: hall}, &wire.DefineRoom{Cap: 1000, PerMinute: 600})
+	for i, a := range order {
+		if i%perTick == 0 {
+			add(wire.Record{}, &wire.Tick{Epoch: 1, Now: a.joins})
+		}
+		address := rnd.Uint64N(300_000)
+		j := &wire.Join{Instant: a.instant, Edge: 1, Visitor: randomID(), Narrow: (address + 1) * 0x9e3779b97f4a7c15, Wide: (address/3 + 1) * 0xa4093822299f31d1,
+			Algorithm: 1, Difficulty: 90_000}
+		add(wire.Record{Object: hall, Ref: randomID(), Command: randomID(), NotAfter: a.joins + 10*sale.Second}, j)
+	}
+	return records, make([]wire.Hash, len(records))
+}
+
+// play applies a log as a replica does. The chain is computed elsewhere: see stock.chain.
+func play(b *testing.B, core *engine.Core, records []eventlog.Record, heads []wire.Hash, out *wire.Outcomes) {
+	for from := 0; from < len(records); {
+		n, err := core.ApplyBatch(records[from:min(from+atOnce, len(records))], heads[from:min(from+atOnce, len(records))], out)
+		if err != nil {
+			b.Fatal(err)
+		}
+		from += n
+		out.Reset()
+	}
+}
+
+// cpu is how much processor time this process has used, garbage collection included: what a machine busy with other things
+// does not disturb much.
+func cpu(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// BenchmarkApply is a stampede through the engine and the queue machine on one core: from an empty room to a million
+// places. bytes is what the room then holds, per place, with all its indexes.
+func BenchmarkApply(b *testing.B) {
+	records, heads := crowd()
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	var m *Machine
+	var core *engine.Core
+	b.ResetTimer()
+	busy := cpu(b)
+	for range b.N {
+		m = New(Limits{})
+		core = engine.NewCore(m, 0)
+		out := &wire.Outcomes{}
+		play(b, core, records, heads, out)
+	}
+	b.StopTimer()
+	busy = cpu(b) - busy
+	if m.places != stampede {
+		b.Fatalf("%d places", m.places)
+	}
+	b.ReportMetric(float64(b.N*len(records))/b.Elapsed().Seconds(), "bench:queue.apply:records/s")
+	b.ReportMetric(float64(b.N*len(records))/busy.Seconds(), "bench:queue.apply.cpu:records/s")
+	core = nil // its memory of command ids is not the room's
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.ReportMetric(float64(int64(after.HeapAlloc)-int64(before.HeapAlloc))/stampede, "bench:queue.bytes:bytes")
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(records)
+	runtime.KeepAlive(heads)
+	runtime.KeepAlive(core)
 }
 
 func BenchmarkRank(b *testing.B) {

@@ -41,7 +41,7 @@ func (m *Machine) document(c *sale.LogClock, rm *room) wire.QueueDocument {
 	d := wire.QueueDocument{
 		Version: wire.Version, Room: rm.id, State: rm.state.String(), At: c.Now, Epoch: c.Epoch, Offset: m.tick.offset,
 		Chain: hex.EncodeToString(m.tick.chain[:]), Mode: "fcfs", OpensAt: rm.def.Opens, EndsAt: rm.def.Ends,
-		Joined: rm.joined, Inside: rm.inside, Cap: rm.def.Cap, PerMinute: uint32(rm.law.EnteredPerMinute()),
+		Joined: rm.joined, Inside: rm.inside, Cap: rm.def.Cap, PerMinute: uint32(rm.law.EnteredPerMinute()), ShowUp: rm.law.ShowPermille(),
 		Left: rm.signal.Left, Coming: rm.signal.Coming, Allowance: rm.def.Late, NextPoll: rm.nextPoll(c),
 		Lanes: make([]wire.LaneDocument, 0, wire.Lanes),
 	}
@@ -50,7 +50,7 @@ func (m *Machine) document(c *sale.LogClock, rm *room) wire.QueueDocument {
 		d.Commitment, d.Source = hex.EncodeToString(rm.def.Commitment[:]), string(rm.def.PublicSource)
 	}
 	if rm.revealed {
-		d.Seed, d.Public = hex.EncodeToString(rm.seed[:]), string(rm.public)
+		d.Seed, d.Public, d.Drawn = hex.EncodeToString(rm.seed[:]), string(rm.public), rm.drawn
 	}
 	if s := &rm.signal; s.Price >= 0 {
 		d.Currency = string(s.Currency[:])
@@ -89,7 +89,7 @@ func (rm *room) laneDocument(l wire.Lane) wire.LaneDocument {
 	return d
 }
 
-func (rm *room) keyText(l *lane, i int) string { return rm.places[l.waiting.at(i)].orderKey().String() }
+func (rm *room) keyText(l *lane, i int) string { return rm.places.orderKey(l.waiting.at(i)).String() }
 
 // nextRow is the rank of the row after the one of rank i.
 func nextRow(i int) int {
@@ -110,11 +110,12 @@ func separator(before, key string) string {
 	return key
 }
 
-// rates turns the measured wait of the middle of a lane's line into the two paces that a page multiplies out. The lane
-// moves at its share of the whole; both are 0 while nothing can be said.
+// rates turns the measured wait at an eighth of a lane's line into the two paces that a page multiplies out: chance weighs
+// more on short waits, and whoever is nearer has the most use of a true one. The lane moves at its share of the whole; both
+// are 0 while nothing can be said.
 func (rm *room) rates(l wire.Lane, waiting int64) (low, high int64) {
 	share := rm.share(l)
-	ahead := max(1, waiting/2)
+	ahead := max(1, waiting/8)
 	if share == 0 || rm.state != wire.RoomOpen {
 		return 0, 0
 	}

@@ -66,27 +66,29 @@ func (rm *room) draw() {
 	mac := hmac.New(sha256.New, key[:])
 	var sum [sha256.Size]byte
 	var order [wire.Lanes][]uint32
-	for i := range rm.places {
-		p := &rm.places[i]
-		if rm.willDraw(p.instant) {
+	rm.places.drawn = make([]uint64, rm.places.len())
+	for i := range rm.places.n {
+		p := rm.places.at(i)
+		if rm.willDraw(p.instant()) {
 			mac.Reset()
 			mac.Write(p.token[:])
-			p.class, p.key = classDrawn, binary.BigEndian.Uint64(mac.Sum(sum[:0]))
+			p.setClass(classDrawn)
+			rm.places.drawn[i] = binary.BigEndian.Uint64(mac.Sum(sum[:0]))
 		}
-		if p.state == Waiting {
-			order[p.lane] = append(order[p.lane], uint32(i))
+		if p.state() == Waiting {
+			order[p.lane()] = append(order[p.lane()], i)
 		}
 	}
 	rm.drawn = true
 	for l := range order {
-		rm.lanes[l].waiting.build(rm.sorted(order[l]))
+		rm.lanes[l].waiting.build(&rm.places, rm.sorted(order[l]))
 	}
 }
 
 func (rm *room) sorted(indexes []uint32) []uint32 {
 	slices.SortFunc(indexes, func(a, b uint32) int {
-		k := rm.places[b].orderKey()
-		return rm.places[a].compare(&k)
+		k := rm.places.orderKey(b)
+		return rm.places.compare(a, &k)
 	})
 	return indexes
 }

@@ -10,15 +10,17 @@ import (
 
 // invite lets a place that waits in no line ask from now on, for the length of the grace.
 func (rm *room) invite(c *sale.LogClock, index uint32) {
-	p := &rm.places[index]
-	p.state, p.since = Invited, c.Elapsed()+rm.def.Grace
-	rm.graces.push(deadline{p.since, index})
+	p := rm.places.at(index)
+	grace := c.Elapsed() + rm.def.Grace
+	p.more = rm.stays.add(stay{since: grace, by: p.more})
+	p.set(Invited)
+	rm.graces.push(deadline{grace, index})
 	rm.invited++
 }
 
 // settle counts an invited place that will not ask any more, unless it once had.
 func (rm *room) settle(p *place) {
-	if p.marks&markShowed == 0 {
+	if !p.has(markShowed) {
 		rm.tally.noShows++
 	}
 }
@@ -34,43 +36,44 @@ func (m *Machine) applyAsk(c *sale.LogClock, r *wire.Record, out *wire.Outcomes)
 	if p == nil {
 		return
 	}
-	switch p.state {
+	switch p.state() {
 	case Waiting:
 		turnDown(r, wire.ReasonNotInvited, out)
 	case Invited:
-		rm.askFirst(c, index, out)
+		rm.askFirst(c, index, m.ask.Visitor, out)
 	case Asked:
-		k := p.orderKey()
-		out.Add(&wire.Asked{Ahead: uint32(rm.lanes[p.lane].asked.rank(rm.places, &k))})
+		k := rm.places.orderKey(index)
+		out.Add(&wire.Asked{Ahead: uint32(rm.lanes[p.lane()].asked.rank(&rm.places, &k))})
 	case Reserved:
-		out.Add(rm.claim(c, index))
+		out.Add(rm.claim(c, index, m.ask.Visitor))
 	case Inside:
-		if p.until <= c.Now { // its slot is freed at the next tick
+		in := rm.stay(p)
+		if in.until <= c.Now { // its slot is freed at the next tick
 			turnDown(r, wire.ReasonGone, out)
 			return
 		}
 		pass := wire.PassID(rm.id, p.token, 1)
-		out.Add(&wire.PassReturned{Visitor: p.visitor, Pass: pass, Issued: p.since, Expires: p.until, Lane: p.lane})
+		out.Add(&wire.PassReturned{Visitor: m.ask.Visitor, Pass: pass, Issued: in.since, Expires: in.until, Lane: p.lane()})
 	default:
 		turnDown(r, wire.ReasonGone, out)
 	}
 }
 
-func (rm *room) askFirst(c *sale.LogClock, index uint32, out *wire.Outcomes) {
-	p := &rm.places[index]
-	if p.marks&markShowed == 0 {
-		p.marks |= markShowed
+func (rm *room) askFirst(c *sale.LogClock, index uint32, visitor wire.ID, out *wire.Outcomes) {
+	p := rm.places.at(index)
+	if !p.has(markShowed) {
+		p.mark(markShowed)
 		rm.tally.showUps++
 	}
 	rm.invited--
 	if rm.free() && rm.asking() == 0 {
 		rm.inside++
 		rm.tally.admitted++
-		out.Add(rm.claim(c, index))
+		out.Add(rm.claim(c, index, visitor))
 		return
 	}
-	p.state = Asked
-	ahead := rm.lanes[p.lane].asked.insert(rm.places, index)
+	p.set(Asked)
+	ahead := rm.lanes[p.lane()].asked.insert(&rm.places, index)
 	out.Add(&wire.Asked{Ahead: uint32(ahead)})
 	budget := roomSteps
 	rm.fill(c, out, &budget)
@@ -89,14 +92,16 @@ func (rm *room) asking() int {
 }
 
 // claim turns a slot into the place's one pass.
-func (rm *room) claim(c *sale.LogClock, index uint32) *wire.Claimed {
-	p := &rm.places[index]
-	p.state, p.since, p.until = Inside, c.Now, c.Now+rm.def.Pass
-	rm.expiries.push(deadline{p.until, index})
+func (rm *room) claim(c *sale.LogClock, index uint32, visitor wire.ID) *wire.Claimed {
+	p := rm.places.at(index)
+	p.set(Inside)
+	in := rm.stay(p)
+	in.since, in.until = c.Now, c.Now+rm.def.Pass
+	rm.expiries.push(deadline{in.until, index})
 	pass := wire.PassID(rm.id, p.token, 1)
 	rm.passes[pass] = index
 	return &wire.Claimed{
-		Visitor: p.visitor, Pass: pass, Issued: p.since, Expires: p.until, Inside: rm.inside, Lane: p.lane,
+		Visitor: visitor, Pass: pass, Issued: in.since, Expires: in.until, Inside: rm.inside, Lane: p.lane(),
 	}
 }
 
@@ -114,13 +119,15 @@ func (rm *room) fill(c *sale.LogClock, out *wire.Outcomes, budget *int) {
 			return
 		}
 		l := rm.next(turnSlots, has)
-		index := rm.lanes[l].asked.pop()
-		p := &rm.places[index]
-		p.state, p.until = Reserved, c.Elapsed()+rm.def.Claim
-		rm.claims.push(deadline{p.until, index})
+		index := rm.lanes[l].asked.pop(&rm.places)
+		p := rm.places.at(index)
+		p.set(Reserved)
+		in := rm.stay(p)
+		in.until = c.Elapsed() + rm.def.Claim
+		rm.claims.push(deadline{in.until, index})
 		rm.inside++
 		rm.tally.admitted++
-		out.AddFor(rm.id, p.token, &wire.SlotGiven{Until: c.Wall(p.until), Inside: rm.inside})
+		out.AddFor(rm.id, p.token, &wire.SlotGiven{Until: c.Wall(in.until), Inside: rm.inside})
 		*budget--
 	}
 }
@@ -195,12 +202,12 @@ func (m *Machine) applyLeft(c *sale.LogClock, r *wire.Record, out *wire.Outcomes
 
 // vacate ends a place that is inside.
 func (rm *room) vacate(index uint32, state PlaceState, out *wire.Outcomes) {
-	p := &rm.places[index]
+	p := rm.places.at(index)
 	pass := wire.PassID(rm.id, p.token, 1)
 	delete(rm.passes, pass)
 	rm.inside--
 	rm.tally.freed++
-	rm.over(p, state)
+	rm.over(index, state)
 	out.AddFor(rm.id, p.token, &wire.SlotFreed{Pass: pass, Used: state == Used, Inside: rm.inside})
 }
 

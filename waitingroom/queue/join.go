@@ -14,42 +14,40 @@ func (m *Machine) applyJoin(c *sale.LogClock, r *wire.Record, out *wire.Outcomes
 		return
 	}
 	token := r.Ref
-	if index, ok := rm.tokens.find(rm.places, &token); ok {
-		rm.joinAgain(index, out)
+	if index, ok := rm.tokens.findToken(&rm.places, &token); ok {
+		rm.joinAgain(index, j, out)
 		return
 	}
 	if reason := m.mayJoin(c, rm, &token, j); reason != wire.ReasonNone {
 		turnDown(r, reason, out)
 		return
 	}
-	var old *place
-	if index, ok := rm.visitors.find(rm.places, &j.Visitor); ok && !rm.places[index].state.Over() {
-		old = &rm.places[index]
-		if old.state != Waiting || old.arrivedBefore(j.Instant, token) {
+	voided := wire.ID{}
+	visitor := visitorOf(&j.Visitor)
+	if index, ok := rm.visitors.findVisitor(&rm.places, &visitor); ok && !rm.places.at(index).state().Over() {
+		old := rm.places.at(index)
+		if old.state() != Waiting || old.arrivedBefore(j.Instant, token) {
 			out.Add(&wire.PlaceKept{Token: old.token, Visitor: j.Visitor})
 			return
 		}
-		rm.lanes[old.lane].waiting.remove(rm.places, index)
-		rm.over(old, Void)
-	}
-	voided := wire.ID{}
-	if old != nil {
-		voided = old.token // the slice of places may move below
+		rm.lanes[old.lane()].waiting.remove(&rm.places, index)
+		rm.over(index, Void)
+		voided = old.token
 	}
 	rm.add(c, token, j, &m.joined)
 	m.places++
 	out.Add(&m.joined)
-	if old != nil {
+	if voided != (wire.ID{}) {
 		out.AddFor(rm.id, voided, &wire.PlaceKept{Token: token, Visitor: j.Visitor})
 	}
 }
 
 // joinAgain answers a token that is known: with where it stands now, or the place that replaced it.
-func (rm *room) joinAgain(index uint32, out *wire.Outcomes) {
-	p := &rm.places[index]
-	if p.state == Void {
-		if now, ok := rm.visitors.find(rm.places, &p.visitor); ok {
-			out.Add(&wire.PlaceKept{Token: rm.places[now].token, Visitor: p.visitor})
+func (rm *room) joinAgain(index uint32, j *wire.Join, out *wire.Outcomes) {
+	p := rm.places.at(index)
+	if p.state() == Void {
+		if now, ok := rm.visitors.findVisitor(&rm.places, &p.visitor); ok {
+			out.Add(&wire.PlaceKept{Token: rm.places.at(now).token, Visitor: j.Visitor})
 			return
 		}
 	}
@@ -60,7 +58,7 @@ func (m *Machine) mayJoin(c *sale.LogClock, rm *room, token *wire.ID, j *wire.Jo
 	switch {
 	case rm.state == wire.RoomClosed, rm.state == wire.RoomEnded:
 		return wire.ReasonClosed
-	case j.Lane >= wire.Lanes, j.Instant <= 0, *token == wire.ID{}, j.Visitor == wire.ID{}:
+	case j.Lane >= wire.Lanes, j.Instant <= 0, j.Instant > maxInstant, *token == wire.ID{}, j.Visitor == wire.ID{}:
 		return wire.ReasonInvalid
 	case c.Now != 0 && j.Instant > c.Now+Ahead:
 		return wire.ReasonFuture
@@ -74,71 +72,91 @@ func (m *Machine) mayJoin(c *sale.LogClock, rm *room, token *wire.ID, j *wire.Jo
 
 // add records a place and fills in the outcome.
 func (rm *room) add(c *sale.LogClock, token wire.ID, j *wire.Join, said *wire.Joined) {
-	p := place{
-		token: token, visitor: j.Visitor, instant: j.Instant, key: uint64(j.Instant), class: classArrived,
-		narrow: j.Narrow, wide: j.Wide, lane: j.Lane,
-	}
+	p := newPlace(token, &j.Visitor, j.Instant, j.Lane)
 	if j.Carrier {
-		p.marks |= markCarrier
+		p.mark(markCarrier)
 	}
-	if p.lane == wire.LaneNormal {
-		rm.count(&p)
+	switch j.Lane {
+	case wire.LaneNormal:
+		rm.count(&p, j)
+	case wire.LaneInvited:
+		rm.countInvite(&p, j)
 	}
-	index := uint32(len(rm.places))
-	rm.places = append(rm.places, p)
-	rm.tokens.put(rm.places, index)
-	rm.visitors.put(rm.places, index)
+	index := rm.places.add(p)
+	rm.tokens.put(&rm.places, index)
+	rm.visitors.put(&rm.places, index)
 	rm.joined++
 	*said = wire.Joined{
-		Key: p.orderKey(), Lane: p.lane, Drawn: rm.willDraw(p.instant), Instant: p.instant, Visitor: p.visitor,
+		Key: wire.OrderKey{Class: classArrived, Key: uint64(j.Instant), Token: token}, Lane: p.lane(), Drawn: rm.willDraw(j.Instant),
+		Instant: j.Instant, Visitor: j.Visitor,
 	}
-	l := &rm.lanes[p.lane]
-	if l.begun && p.compare(&l.invitedTo) <= 0 {
+	l := &rm.lanes[p.lane()]
+	if l.begun && !l.invitedTo.Less(said.Key) {
 		// The invitation already reaches past it.
 		rm.invite(c, index)
 		return
 	}
-	said.Ahead = uint32(l.waiting.insert(rm.places, index))
+	said.Ahead = uint32(l.waiting.insert(&rm.places, index))
 }
 
-// count puts a place that asked for the normal lane into its networks' counts, or into the shared lane if they are
-// full. Carriers put many people behind one address and many addresses side by side: theirs is counted alone.
-func (rm *room) count(p *place) {
-	full := rm.narrow[p.narrow] >= rm.def.CapNarrow || rm.wide[p.wide] >= rm.def.CapWide
-	if p.marks&markCarrier != 0 {
-		full = rm.narrow[p.narrow] >= rm.def.CapCarrier
-	}
-	if full {
-		p.lane = wire.LaneShared
+// count puts a place that asked for the normal lane into its networks' counts, or into the shared lane if they are full.
+func (rm *room) count(p *place, j *wire.Join) {
+	narrow, wide := rm.networks.narrow.find(j.Narrow), rm.networks.wide.find(j.Wide)
+	if rm.networks.full(narrow, wide, j.Carrier, &caps{rm.def.CapNarrow, rm.def.CapWide, rm.def.CapCarrier}) {
+		p.setLane(wire.LaneShared)
 		return
 	}
-	p.marks |= markCounted
-	rm.narrow[p.narrow]++
-	if p.marks&markCarrier == 0 {
-		rm.wide[p.wide]++
-	}
+	p.mark(markCounted)
+	p.more = rm.networks.raise(rm.places.n, narrow, wide, j.Narrow, j.Wide, j.Carrier)
 }
 
-// over ends a place and gives its networks their count back. What else knows the place is the caller's to undo.
-func (rm *room) over(p *place, state PlaceState) {
-	p.state = state
-	if p.marks&markCounted == 0 {
+// countInvite counts a place against its invite code, whose number and uses came in the fields of networks, or puts it
+// into the shared lane if the code has none left.
+func (rm *room) countInvite(p *place, j *wire.Join) {
+	code := rm.codes.find(j.Narrow)
+	if uint64(rm.codes.live(code)) >= j.Wide {
+		p.setLane(wire.LaneShared)
 		return
 	}
-	p.marks &^= markCounted
-	lower(rm.narrow, p.narrow)
-	if p.marks&markCarrier == 0 {
-		lower(rm.wide, p.wide)
+	if code == nothing {
+		code = rm.codes.add(j.Narrow, nothing)
 	}
+	rm.codes.entries.at(code).live++
+	p.mark(markCounted)
+	p.more = code
 }
 
-// lower takes one from a count; a count of zero is not kept.
-func lower(counts map[uint64]uint32, key uint64) {
-	if counts[key] > 1 {
-		counts[key]--
+// countedBy is what a place is counted by, or nothing.
+func (rm *room) countedBy(p *place) uint32 {
+	if p.state().stays() {
+		return rm.stay(p).by
+	}
+	return p.more
+}
+
+// stay is what an invited place has until it is over.
+func (rm *room) stay(p *place) *stay { return rm.stays.all.at(p.more) }
+
+// over ends a place and gives its networks or its invite code their count back; a code that let somebody in stays used.
+// What else knows the place is the caller's to undo.
+func (rm *room) over(index uint32, state PlaceState) {
+	p := rm.places.at(index)
+	by := rm.countedBy(p)
+	if p.state().stays() {
+		rm.stays.free = append(rm.stays.free, p.more)
+	}
+	p.more = by
+	p.set(state)
+	if !p.has(markCounted) || p.lane() == wire.LaneInvited && (state == Used || state == Expired) {
 		return
 	}
-	delete(counts, key)
+	p.unmark(markCounted)
+	p.more = nothing
+	if p.lane() == wire.LaneInvited {
+		rm.codes.entries.at(by).live--
+		return
+	}
+	rm.networks.lower(index, by, p.has(markCarrier))
 }
 
 // applyLeave gives a place up. Whoever is inside keeps the slot: the pass could still be used.
@@ -152,27 +170,27 @@ func (m *Machine) applyLeave(c *sale.LogClock, r *wire.Record, out *wire.Outcome
 	if p == nil {
 		return
 	}
-	switch p.state {
+	switch p.state() {
 	case Waiting:
-		rm.lanes[p.lane].waiting.remove(rm.places, index)
+		rm.lanes[p.lane()].waiting.remove(&rm.places, index)
 		rm.tally.gone++
 	case Invited:
 		rm.invited--
 		rm.settle(p)
 	case Asked:
-		rm.lanes[p.lane].asked.remove(rm.places, index)
+		rm.lanes[p.lane()].asked.remove(&rm.places, index)
 	case Reserved:
 		rm.inside--
 		rm.tally.freed++
-		rm.over(p, Left)
+		rm.over(index, Left)
 		out.Add(&wire.LeftQueue{})
 		out.Add(&wire.SlotFreed{Inside: rm.inside})
 		budget := roomSteps
 		rm.fill(c, out, &budget)
 		return
 	case Inside:
-		if p.marks&markLeft == 0 {
-			p.marks |= markLeft
+		if !p.has(markLeft) {
+			p.mark(markLeft)
 			out.Add(&wire.LeftQueue{})
 			return
 		}
@@ -185,7 +203,7 @@ func (m *Machine) applyLeave(c *sale.LogClock, r *wire.Record, out *wire.Outcome
 		turnDown(r, wire.ReasonGone, out)
 		return
 	}
-	rm.over(p, Left)
+	rm.over(index, Left)
 	out.Add(&wire.LeftQueue{})
 }
 
@@ -196,13 +214,13 @@ func (rm *room) own(r *wire.Record, visitor wire.ID, out *wire.Outcomes) (*place
 		return nil, 0
 	}
 	token := r.Ref
-	index, ok := rm.tokens.find(rm.places, &token)
+	index, ok := rm.tokens.findToken(&rm.places, &token)
 	if !ok {
 		turnDown(r, wire.ReasonUnknownRef, out)
 		return nil, 0
 	}
-	p := &rm.places[index]
-	if p.visitor != visitor {
+	p := rm.places.at(index)
+	if p.visitor != visitorOf(&visitor) {
 		turnDown(r, wire.ReasonNotYours, out)
 		return nil, 0
 	}

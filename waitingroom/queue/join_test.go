@@ -241,10 +241,57 @@ func TestJoin_OtherLanesAreNotCounted(t *testing.T) {
 	h.define(fast(10))
 	for n := 1; n <= 20; n++ {
 		j := h.fan(n)
-		j.Narrow, j.Lane = 7, wire.LaneInvited
-		if l := answer[*wire.Joined](h, h.apply(hall, id(n), j)).Lane; l != wire.LaneInvited {
+		j.Narrow, j.Lane = 7, wire.LaneTimed
+		if l := answer[*wire.Joined](h, h.apply(hall, id(n), j)).Lane; l != wire.LaneTimed {
 			t.Fatalf("place %d in lane %v", n, l)
 		}
+	}
+}
+
+// holdsCode is a fan with an invite code of so many uses.
+func (h *harness) holdsCode(n int, code, uses uint64) wire.Lane {
+	h.t.Helper()
+	j := h.fan(n)
+	j.Narrow, j.Wide, j.Lane = code, uses, wire.LaneInvited
+	return answer[*wire.Joined](h, h.apply(hall, id(n), j)).Lane
+}
+
+func TestInvite_ACodeGivesSoManyPlacesAndTheRestShareALane(t *testing.T) {
+	h := start(t)
+	h.define(fast(10))
+	for n, want := range []wire.Lane{wire.LaneInvited, wire.LaneInvited, wire.LaneShared, wire.LaneShared} {
+		if l := h.holdsCode(n+1, 77, 2); l != want {
+			t.Errorf("number %d with the code stands in the lane %v, want %v", n+1, l, want)
+		}
+	}
+	if l := h.holdsCode(9, 78, 1); l != wire.LaneInvited {
+		t.Errorf("another code: %v", l)
+	}
+	if l := h.holdsCode(10, 79, 0); l != wire.LaneShared {
+		t.Errorf("a code that gives nothing: %v", l)
+	}
+	if j := answer[*wire.Joined](h, h.join(11)); j.Lane != wire.LaneNormal {
+		t.Errorf("codes counted against a network: %v", j.Lane)
+	}
+}
+
+func TestInvite_APlaceGivenUpGoesBackToItsCodeAndOneLetInDoesNot(t *testing.T) {
+	h := start(t)
+	h.define(fast(10))
+	h.set(wire.RoomOpen)
+	h.holdsCode(1, 77, 1)
+	h.leave(1)
+	if l := h.holdsCode(2, 77, 1); l != wire.LaneInvited {
+		t.Fatalf("a place given up did not go back: %v", l)
+	}
+	h.inviteAll(1)
+	answer[*wire.Claimed](h, h.ask(2))
+	h.run(16 * sale.Minute) // the pass expires
+	if p := h.place(2); p.State != Expired {
+		t.Fatalf("%v", p.State)
+	}
+	if l := h.holdsCode(3, 77, 1); l != wire.LaneShared {
+		t.Errorf("a code that let somebody in gives another place: %v", l)
 	}
 }
 

@@ -2,7 +2,6 @@ package queue
 
 import (
 	"slices"
-	"sort"
 
 	"fairgate/internal/wire"
 )
@@ -15,54 +14,137 @@ const blockSize = 256
 // the logarithm of its length: sorted blocks, and a Fenwick tree over their lengths. Late arrivals insert in order.
 type line struct {
 	blocks [][]uint32
-	sums   []int32 // Fenwick tree over the blocks' lengths, from index 1
+	firsts []uint64 // the short key of each block's first place
+	sums   []int32  // Fenwick tree over the blocks' lengths, from index 1
 	n      int
 }
 
 func (l *line) len() int { return l.n }
 
 // seek is the block and position before which everything is earlier than k.
-func (l *line) seek(ps []place, k *wire.OrderKey) (block, pos int) {
-	earlier := func(i uint32) bool { return ps[i].compare(k) < 0 }
+func (l *line) seek(ps *places, k *wire.OrderKey) (block, pos int) {
 	last := len(l.blocks) - 1
 	if last < 0 {
 		return 0, 0
 	}
 	// Most who come are among the latest: look at the last block before searching.
 	block = last
-	if !earlier(l.blocks[last][0]) {
-		block = max(0, sort.Search(last, func(i int) bool { return !earlier(l.blocks[i][0]) })-1)
+	if short := shortOf(k); !l.begins(ps, last, short, k) {
+		low, high := 0, last // the last block that begins earlier lies before high
+		for low < high {
+			middle := int(uint(low+high) / 2)
+			if l.begins(ps, middle, short, k) {
+				low = middle + 1
+			} else {
+				high = middle
+			}
+		}
+		block = max(0, low-1)
 	}
 	b := l.blocks[block]
-	return block, sort.Search(len(b), func(i int) bool { return !earlier(b[i]) })
+	low, high := 0, len(b)
+	for low < high {
+		middle := int(uint(low+high) / 2)
+		if ps.earlier(b[middle], k) {
+			low = middle + 1
+		} else {
+			high = middle
+		}
+	}
+	return block, low
+}
+
+// begins says that a block begins earlier than k. Short keys are close together in memory; places are not.
+func (l *line) begins(ps *places, block int, short uint64, k *wire.OrderKey) bool {
+	if first := l.firsts[block]; first != short {
+		return first < short
+	}
+	return ps.earlier(l.blocks[block][0], k)
+}
+
+// shortOf is 64 bits of a key that never order two keys the wrong way round.
+func shortOf(k *wire.OrderKey) uint64 {
+	switch k.Class {
+	case classDrawn:
+		return k.Key >> 1
+	case classArrived:
+		return 1<<63 | min(k.Key, maxInstant)
+	}
+	return 1<<64 - 1 // behind everybody
+}
+
+// firstly notes what a block that is not empty begins with.
+func (l *line) firstly(ps *places, block int) {
+	k := ps.orderKey(l.blocks[block][0])
+	l.firsts[block] = shortOf(&k)
 }
 
 // rank is how many places of the line are earlier than k.
-func (l *line) rank(ps []place, k *wire.OrderKey) int {
+func (l *line) rank(ps *places, k *wire.OrderKey) int {
 	block, pos := l.seek(ps, k)
 	return l.before(block) + pos
 }
 
 // insert adds a place that is not in the line and says how many are before it.
-func (l *line) insert(ps []place, index uint32) (rank int) {
-	k := ps[index].orderKey()
+func (l *line) insert(ps *places, index uint32) (rank int) {
+	k := ps.orderKey(index)
 	if len(l.blocks) == 0 {
-		l.build([]uint32{index})
+		l.build(ps, []uint32{index})
 		return 0
 	}
 	block, pos := l.seek(ps, &k)
 	if len(l.blocks[block]) == blockSize {
-		block, pos = l.split(block, pos)
+		block, pos = l.room(ps, block, pos)
 	}
 	l.blocks[block] = slices.Insert(l.blocks[block], pos, index)
+	if pos == 0 {
+		l.firsts[block] = shortOf(&k)
+	}
 	l.add(block, 1)
 	l.n++
 	return l.before(block) + pos
 }
 
-// split makes room in a full block and returns where the position is now. At the very end it opens a new block instead,
-// so that a line that only grows there stays packed.
-func (l *line) split(block, pos int) (int, int) {
+// room makes room in a full block and returns where the position is now: it gives half of what fits to the next block or
+// to the one before, or is split if both are full, so that blocks are well filled whatever the order in which people come.
+// At the very end it opens a new block instead: a line that only grows there stays packed.
+func (l *line) room(ps *places, block, pos int) (int, int) {
+	full := l.blocks[block]
+	last := len(l.blocks) - 1
+	if block < last && len(l.blocks[block+1]) < blockSize {
+		n := (blockSize - len(l.blocks[block+1]) + 1) / 2
+		cut := blockSize - n
+		l.blocks[block+1] = slices.Insert(l.blocks[block+1], 0, full[cut:]...)
+		l.blocks[block] = full[:cut]
+		l.moved(ps, block, block+1, n)
+		if pos > cut {
+			return block + 1, pos - cut
+		}
+		return block, pos
+	}
+	if block > 0 && len(l.blocks[block-1]) < blockSize {
+		n := (blockSize - len(l.blocks[block-1]) + 1) / 2
+		l.blocks[block-1] = append(l.blocks[block-1], full[:n]...)
+		l.blocks[block] = slices.Delete(full, 0, n)
+		l.moved(ps, block, block-1, n)
+		if pos < n {
+			return block - 1, len(l.blocks[block-1]) - (n - pos)
+		}
+		return block, pos - n
+	}
+	return l.split(ps, block, pos)
+}
+
+// moved counts n places that went from one block to another and notes what both begin with.
+func (l *line) moved(ps *places, from, to, n int) {
+	l.add(from, int32(-n))
+	l.add(to, int32(n))
+	l.firstly(ps, from)
+	l.firstly(ps, to)
+}
+
+// split divides a full block.
+func (l *line) split(ps *places, block, pos int) (int, int) {
 	full := l.blocks[block]
 	cut := blockSize / 2
 	if pos == blockSize && block == len(l.blocks)-1 {
@@ -71,6 +153,10 @@ func (l *line) split(block, pos int) (int, int) {
 	tail := append(make([]uint32, 0, blockSize), full[cut:]...)
 	l.blocks[block] = full[:cut]
 	l.blocks = slices.Insert(l.blocks, block+1, tail)
+	l.firsts = slices.Insert(l.firsts, block+1, 1<<64-1) // of an empty one until insert notes it
+	if len(tail) > 0 {
+		l.firstly(ps, block+1)
+	}
 	l.sum()
 	if pos < cut || (pos == cut && cut < blockSize) {
 		return block, pos
@@ -79,8 +165,8 @@ func (l *line) split(block, pos int) (int, int) {
 }
 
 // remove takes a place out and says whether it was in.
-func (l *line) remove(ps []place, index uint32) bool {
-	k := ps[index].orderKey()
+func (l *line) remove(ps *places, index uint32) bool {
+	k := ps.orderKey(index)
 	block, pos := l.seek(ps, &k)
 	if block < len(l.blocks) && pos == len(l.blocks[block]) {
 		block, pos = block+1, 0
@@ -89,25 +175,29 @@ func (l *line) remove(ps []place, index uint32) bool {
 		return false
 	}
 	l.blocks[block] = slices.Delete(l.blocks[block], pos, pos+1)
-	l.shrunk(block)
+	l.shrunk(ps, block, pos == 0)
 	return true
 }
 
 // pop takes the earliest place out of a line that is not empty.
-func (l *line) pop() uint32 {
+func (l *line) pop(ps *places) uint32 {
 	index := l.blocks[0][0]
 	l.blocks[0] = l.blocks[0][1:]
-	l.shrunk(0)
+	l.shrunk(ps, 0, true)
 	return index
 }
 
-func (l *line) shrunk(block int) {
+func (l *line) shrunk(ps *places, block int, first bool) {
 	l.n--
 	if len(l.blocks[block]) > 0 {
 		l.add(block, -1)
+		if first {
+			l.firstly(ps, block)
+		}
 		return
 	}
 	l.blocks = slices.Delete(l.blocks, block, block+1)
+	l.firsts = slices.Delete(l.firsts, block, block+1)
 	l.sum()
 }
 
@@ -127,11 +217,13 @@ func (l *line) at(i int) uint32 {
 }
 
 // build makes the line of places that are in order already. It keeps the slice.
-func (l *line) build(sorted []uint32) {
-	l.blocks, l.n = nil, len(sorted)
+func (l *line) build(ps *places, sorted []uint32) {
+	l.blocks, l.firsts, l.n = nil, nil, len(sorted)
 	for len(sorted) > 0 {
 		n := min(blockSize, len(sorted))
 		l.blocks = append(l.blocks, sorted[:n:n])
+		l.firsts = append(l.firsts, 0)
+		l.firstly(ps, len(l.blocks)-1)
 		sorted = sorted[n:]
 	}
 	l.sum()

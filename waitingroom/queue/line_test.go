@@ -11,16 +11,16 @@ import (
 
 func TestLine_AgreesWithASortedSlice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var ps []place
+		ps := &places{}
 		var l line
 		var want []uint32 // sorted
 		less := func(a, b uint32) int {
-			k := ps[b].orderKey()
-			return ps[a].compare(&k)
+			k := ps.orderKey(b)
+			return ps.compare(a, &k)
 		}
 		add := func(key uint64) {
-			i := uint32(len(ps))
-			ps = append(ps, place{key: key, class: 1, token: id(int(i))})
+			token := id(int(ps.n))
+			i := ps.add(newPlace(token, &token, int64(key), 0))
 			at, _ := slices.BinarySearchFunc(want, i, less)
 			want = slices.Insert(want, at, i)
 			if rank := l.insert(ps, i); rank != at {
@@ -38,7 +38,7 @@ func TestLine_AgreesWithASortedSlice(t *testing.T) {
 					add(key)
 				}
 			case op < 7 && len(want) > 0:
-				if i := l.pop(); i != want[0] {
+				if i := l.pop(ps); i != want[0] {
 					t.Fatalf("popped %d, want %d", i, want[0])
 				}
 				want = want[1:]
@@ -56,7 +56,7 @@ func TestLine_AgreesWithASortedSlice(t *testing.T) {
 			}
 		}
 		for i, index := range want {
-			k := ps[index].orderKey()
+			k := ps.orderKey(index)
 			if l.at(i) != index || l.rank(ps, &k) != i {
 				t.Fatalf("rank %d: place %d with rank %d, want place %d", i, l.at(i), l.rank(ps, &k), index)
 			}
@@ -97,16 +97,17 @@ func TestDeadlines_EmptyInOneOrder(t *testing.T) {
 }
 
 func TestTable_FindsTheNewestPlaceOfAnID(t *testing.T) {
-	var ps []place
-	byToken, byVisitor := table{}, table{visitor: true}
+	ps := &places{}
+	byToken, byVisitor := finder{}, finder{visitor: true}
 	for i := range uint32(5000) {
-		ps = append(ps, place{token: id(int(i)), visitor: id(int(i % 700))})
+		visitor := id(int(i % 700))
+		ps.add(newPlace(id(int(i)), &visitor, 1, 0))
 		byToken.put(ps, i)
 		byVisitor.put(ps, i)
 	}
 	for i := range 5000 {
 		token := id(i)
-		if got, ok := byToken.find(ps, &token); !ok || got != uint32(i) {
+		if got, ok := byToken.findToken(ps, &token); !ok || got != uint32(i) {
 			t.Fatalf("token %d: %d %v", i, got, ok)
 		}
 	}
@@ -115,13 +116,14 @@ func TestTable_FindsTheNewestPlaceOfAnID(t *testing.T) {
 		if v >= 100 {
 			want = uint32(4200 + v)
 		}
-		visitor := id(v)
-		if got, ok := byVisitor.find(ps, &visitor); !ok || got != want {
+		hash := id(v)
+		visitor := visitorOf(&hash)
+		if got, ok := byVisitor.findVisitor(ps, &visitor); !ok || got != want {
 			t.Fatalf("visitor %d: %d, want %d", v, got, want)
 		}
 	}
 	stranger := id(9999)
-	if _, ok := byToken.find(ps, &stranger); ok {
+	if _, ok := byToken.findToken(ps, &stranger); ok {
 		t.Error("found nobody")
 	}
 }

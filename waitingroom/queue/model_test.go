@@ -116,6 +116,14 @@ func (m *model) joined(b *wire.Joined, token wire.ID, j *wire.Join) {
 			s.lane = wire.LaneShared
 		}
 	}
+	if s.lane == wire.LaneInvited {
+		taken := m.count(func(o *spot) bool {
+			return o.lane == wire.LaneInvited && o.narrow == s.narrow && (!o.state.Over() || o.state == Used || o.state == Expired)
+		})
+		if uint64(taken) >= s.wide {
+			s.lane = wire.LaneShared
+		}
+	}
 	m.must(b.Lane == s.lane, "lane %v, want %v", b.Lane, s.lane)
 	if to := m.invitedTo[s.lane]; to != nil && !to.Less(s.key) {
 		s.state, s.grace = Invited, m.h.c.Elapsed()+20*sale.Second

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
+	"math/bits"
 
 	"fairgate/internal/wire"
 )
@@ -49,153 +50,162 @@ const (
 // Marks of a place.
 const (
 	markCarrier = 1 << iota // from a listed carrier address
-	markCounted             // counted against its networks
+	markCounted             // counted against its networks or its invite code
 	markShowed              // has asked at least once
 	markLapsed              // a slot of it lapsed
 	markLeft                // gave up while inside
 	marks       = 1<<iota - 1
 )
 
-// place is one place in line, live or over. Places are never removed from their room's slice, so an index names one for
-// good; everything else about them (lines, tables, heaps, counts) is derived and rebuilt by Restore.
+// visitorSize is how much of a visitor's hash a place keeps: 96 bits tell everybody on earth apart.
+const visitorSize = 12
+
+// visitorID is a visitor as places know it.
+type visitorID [visitorSize]byte
+
+func visitorOf(id *wire.ID) visitorID { return visitorID(id[:visitorSize]) }
+
+// place is one place in line, live or over, in 40 bytes: there may be millions. Places are never removed from their room,
+// so an index names one for good; everything else about them (lines, tables, heaps, counts) is derived and rebuilt by
+// Restore.
 type place struct {
-	token, visitor wire.ID
-	instant        int64  // arrival, µs
-	key            uint64 // of the order key: the instant, or the draw value
-	until          int64  // Reserved: end of the reservation, elapsed time; Inside: the pass's expiry, an instant
-	since          int64  // Invited to Reserved: end of the grace, elapsed time; Inside: the pass's issue, an instant
-	narrow, wide   uint64
-	state          PlaceState
-	class          uint8
-	lane           wire.Lane
-	marks          uint8
+	token   wire.ID
+	visitor visitorID
+	// more is where the rest is: while it is invited, asked, reserved or inside, the number of its stay; else, while it is
+	// counted, that of what it is counted by; else nothing.
+	more uint32
+	// word is the instant of arrival, µs, above class (1 bit), lane (2), state (4) and marks (5).
+	word uint64
 }
 
-func (p *place) orderKey() wire.OrderKey {
-	return wire.OrderKey{Class: p.class, Key: p.key, Token: p.token}
+// Where word keeps what it says.
+const (
+	stateAt   = 5
+	laneAt    = 9
+	classAt   = 11
+	instantAt = 12
+	// maxInstant is the latest arrival that fits: in the year 2112.
+	maxInstant = 1<<(64-instantAt) - 1
+)
+
+// newPlace is a place that waits, in the class of arrivals.
+func newPlace(token wire.ID, visitor *wire.ID, instant int64, l wire.Lane) place {
+	return place{token: token, visitor: visitorOf(visitor), more: nothing,
+		word: uint64(instant)<<instantAt | classArrived<<classAt | uint64(l)<<laneAt}
 }
 
-// compare orders a place against a key: negative when the place is earlier.
-func (p *place) compare(k *wire.OrderKey) int {
-	if p.class != k.Class {
-		return cmp.Compare(p.class, k.Class)
-	}
-	if p.key != k.Key {
-		return cmp.Compare(p.key, k.Key)
-	}
-	return bytes.Compare(p.token[:], k.Token[:])
-}
+func (p *place) instant() int64       { return int64(p.word >> instantAt) }
+func (p *place) class() uint8         { return uint8(p.word >> classAt & 1) }
+func (p *place) lane() wire.Lane      { return wire.Lane(p.word >> laneAt & 3) }
+func (p *place) state() PlaceState    { return PlaceState(p.word >> stateAt & 15) }
+func (p *place) has(marks uint8) bool { return uint8(p.word)&marks != 0 }
+
+func (p *place) set(s PlaceState)    { p.word = p.word&^(15<<stateAt) | uint64(s)<<stateAt }
+func (p *place) setLane(l wire.Lane) { p.word = p.word&^(3<<laneAt) | uint64(l)<<laneAt }
+func (p *place) setClass(c uint8)    { p.word = p.word&^(1<<classAt) | uint64(c)<<classAt }
+func (p *place) mark(m uint8)        { p.word |= uint64(m) }
+func (p *place) unmark(m uint8)      { p.word &^= uint64(m) }
+func (s PlaceState) stays() bool     { return s >= Invited && s <= Inside }
 
 // arrivedBefore compares arrivals: by instant, ties by token id.
 func (p *place) arrivedBefore(instant int64, token wire.ID) bool {
-	if p.instant != instant {
-		return p.instant < instant
+	if p.instant() != instant {
+		return p.instant() < instant
 	}
 	return bytes.Compare(p.token[:], token[:]) <= 0
 }
 
-// table finds places by id: an open-addressed hash table of indexes, whose ids stay in the places. It holds the newest
-// place of each id; nothing is ever deleted.
-type table struct {
-	slots   []uint32 // index + 1; 0 is empty
-	used    int
-	visitor bool // by visitor, else by token
+// places are those of a room, in the order in which they were recorded, and the draw values of those who were drawn.
+type places struct {
+	chunked[place]
+	drawn []uint64 // by index; nil without a draw, and shorter than the places: who came after it has none
 }
 
-func (t *table) id(p *place) *wire.ID {
-	if t.visitor {
-		return &p.visitor
+// orderKey is where a place stands. Before the draw it is the arrival, for those who will be drawn too.
+func (ps *places) orderKey(i uint32) wire.OrderKey {
+	p := ps.at(i)
+	return wire.OrderKey{Class: p.class(), Key: ps.key(i, p), Token: p.token}
+}
+
+func (ps *places) key(i uint32, p *place) uint64 {
+	if p.class() == classDrawn {
+		return ps.drawn[i]
 	}
-	return &p.token
+	return uint64(p.instant())
 }
 
-// slot is where an id is, or would be. Ids are hashes already; the product spreads what a client could have chosen.
-func (t *table) slot(ps []place, id *wire.ID) int {
-	mask := uint64(len(t.slots) - 1)
-	h := binary.LittleEndian.Uint64(id[:]) ^ binary.LittleEndian.Uint64(id[8:])
-	for i := h * 0x9E3779B97F4A7C15 >> 20 & mask; ; i = (i + 1) & mask {
-		if s := t.slots[i]; s == 0 || *t.id(&ps[s-1]) == *id {
-			return int(i)
+// earlier says that a place is before a key.
+func (ps *places) earlier(i uint32, k *wire.OrderKey) bool {
+	if ps.drawn != nil || k.Class != classArrived {
+		return ps.compare(i, k) < 0
+	}
+	p := ps.at(i)
+	if at := p.word >> instantAt; at != k.Key {
+		return at < k.Key
+	}
+	return bytes.Compare(p.token[:], k.Token[:]) < 0
+}
+
+// compare orders a place against a key: negative when the place is earlier.
+func (ps *places) compare(i uint32, k *wire.OrderKey) int {
+	p := ps.at(i)
+	if c := p.class(); c != k.Class {
+		return cmp.Compare(c, k.Class)
+	}
+	if key := ps.key(i, p); key != k.Key {
+		return cmp.Compare(key, k.Key)
+	}
+	return bytes.Compare(p.token[:], k.Token[:])
+}
+
+// finder finds places by token or by visitor: of a visitor's places, the newest.
+type finder struct {
+	table   marks32
+	visitor bool
+}
+
+func (x *finder) hashOf(ps *places) func(uint32) uint64 {
+	return func(i uint32) uint64 {
+		if p := ps.at(i); x.visitor {
+			return hashVisitor(&p.visitor)
+		} else {
+			return hashToken(&p.token)
 		}
 	}
 }
 
-func (t *table) find(ps []place, id *wire.ID) (index uint32, ok bool) {
-	if t.used == 0 {
-		return 0, false
-	}
-	s := t.slots[t.slot(ps, id)]
-	return s - 1, s != 0
+// Ids are hashes already; mixing spreads what a client could have chosen.
+func hashToken(id *wire.ID) uint64 {
+	return mix(binary.LittleEndian.Uint64(id[:]), binary.LittleEndian.Uint64(id[8:]))
+}
+
+func hashVisitor(v *visitorID) uint64 {
+	return mix(binary.LittleEndian.Uint64(v[:]), uint64(binary.LittleEndian.Uint32(v[8:])))
+}
+
+func mix(a, b uint64) uint64 {
+	return (a ^ bits.RotateLeft64(b, 32) ^ 0x243f6a8885a308d3) * 0x9e3779b97f4a7c15
+}
+
+// findToken is the place with a token.
+func (x *finder) findToken(ps *places, id *wire.ID) (i uint32, ok bool) {
+	return x.table.find(hashToken(id), func(i uint32) bool { return ps.at(i).token == *id })
+}
+
+// findVisitor is the newest place of a visitor.
+func (x *finder) findVisitor(ps *places, v *visitorID) (i uint32, ok bool) {
+	return x.table.find(hashVisitor(v), func(i uint32) bool { return ps.at(i).visitor == *v })
 }
 
 // put makes a place the one that its id finds.
-func (t *table) put(ps []place, index uint32) {
-	if 4*(t.used+1) > 3*len(t.slots) {
-		old := t.slots
-		t.slots = make([]uint32, max(16, 2*len(old)))
-		for _, s := range old {
-			if s != 0 {
-				t.slots[t.slot(ps, t.id(&ps[s-1]))] = s
-			}
+func (x *finder) put(ps *places, i uint32) {
+	p := ps.at(i)
+	h := hashToken(&p.token)
+	if x.visitor {
+		h = hashVisitor(&p.visitor)
+		if x.table.replace(h, i, func(o uint32) bool { return ps.at(o).visitor == p.visitor }) {
+			return
 		}
 	}
-	i := t.slot(ps, t.id(&ps[index]))
-	if t.slots[i] == 0 {
-		t.used++
-	}
-	t.slots[i] = index + 1
-}
-
-// deadline is a place's time limit in a heap. Entries are not taken back: one that no longer says what the place says
-// is stale.
-type deadline struct {
-	at    int64
-	place uint32
-}
-
-func (d deadline) less(o deadline) bool { return d.at < o.at || (d.at == o.at && d.place < o.place) }
-
-// deadlines is a binary min-heap, by time and then by place, so that it empties in one order on every replica.
-type deadlines []deadline
-
-func (h *deadlines) push(d deadline) {
-	s := append(*h, d)
-	i := len(s) - 1
-	for i > 0 {
-		up := (i - 1) / 2
-		if !s[i].less(s[up]) {
-			break
-		}
-		s[i], s[up] = s[up], s[i]
-		i = up
-	}
-	*h = s
-}
-
-// due takes out the earliest deadline if it is not after now.
-func (h *deadlines) due(now int64) (d deadline, ok bool) {
-	s := *h
-	if len(s) == 0 || s[0].at > now {
-		return deadline{}, false
-	}
-	d = s[0]
-	last := len(s) - 1
-	s[0] = s[last]
-	s = s[:last]
-	for i := 0; ; {
-		down := 2*i + 1
-		if down >= len(s) {
-			break
-		}
-		if down+1 < len(s) && s[down+1].less(s[down]) {
-			down++
-		}
-		if !s[down].less(s[i]) {
-			break
-		}
-		s[i], s[down] = s[down], s[i]
-		i = down
-	}
-	*h = s
-	return d, true
+	x.table.put(h, i, x.hashOf(ps))
 }

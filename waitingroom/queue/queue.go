@@ -12,7 +12,7 @@ import (
 )
 
 // Code is the version of the machine's behaviour and of its snapshot's layout.
-const Code = 1
+const Code = 2
 
 // Defaults of Limits.
 const (
@@ -36,7 +36,7 @@ const (
 // Limits bound the machine's memory; zero means the default.
 type Limits struct {
 	Rooms  int // rooms of the partition
-	Places int // places of all its rooms, those of ended rooms not counted
+	Places int // places of all its rooms, those of ended rooms not counted; at most 4,194,302
 }
 
 // Machine is the state of one partition of the log `queue`. It is for one goroutine; New makes one.
@@ -68,6 +68,7 @@ func New(limits Limits) *Machine {
 	if limits.Places <= 0 {
 		limits.Places = DefaultPlaces
 	}
+	limits.Places = min(limits.Places, maxNumber)
 	return &Machine{limits: limits}
 }
 
@@ -180,17 +181,17 @@ func (m *Machine) Place(roomID int64, token wire.ID) (at Position, ok bool) {
 		return Position{}, false
 	}
 	rm := m.rooms[i]
-	index, ok := rm.tokens.find(rm.places, &token)
+	index, ok := rm.tokens.findToken(&rm.places, &token)
 	if !ok {
 		return Position{}, false
 	}
-	p := &rm.places[index]
-	at = Position{Key: p.orderKey(), Lane: p.lane, State: p.state, Drawn: rm.willDraw(p.instant)}
-	switch p.state {
+	p := rm.places.at(index)
+	at = Position{Key: rm.places.orderKey(index), Lane: p.lane(), State: p.state(), Drawn: rm.willDraw(p.instant())}
+	switch at.State {
 	case Waiting:
-		at.Ahead = uint32(rm.lanes[p.lane].waiting.rank(rm.places, &at.Key))
+		at.Ahead = uint32(rm.lanes[at.Lane].waiting.rank(&rm.places, &at.Key))
 	case Asked:
-		at.Ahead = uint32(rm.lanes[p.lane].asked.rank(rm.places, &at.Key))
+		at.Ahead = uint32(rm.lanes[at.Lane].asked.rank(&rm.places, &at.Key))
 	}
 	return at, true
 }

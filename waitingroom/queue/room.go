@@ -34,10 +34,12 @@ type room struct {
 	lanes    [wire.Lanes]lane
 	joined   uint32 // places ever recorded
 	ended    int64  // instant
-	places   []place
+	places   places
 
-	tokens, visitors table
-	narrow, wide     map[uint64]uint32  // lookup only: live normal places per network
+	tokens, visitors finder
+	networks         networks
+	codes            counts // places by invite code, live or let in
+	stays            stays
 	passes           map[wire.ID]uint32 // lookup only: usable passes
 	graces           deadlines          // elapsed time
 	claims           deadlines          // elapsed time
@@ -68,9 +70,7 @@ func newRoom(id int64) *room {
 	return &room{
 		id:       id,
 		signal:   wire.Signal{Left: -1, Coming: -1, Price: -1, Headroom: -1},
-		visitors: table{visitor: true},
-		narrow:   make(map[uint64]uint32),
-		wide:     make(map[uint64]uint32),
+		visitors: finder{visitor: true},
 		passes:   make(map[wire.ID]uint32),
 	}
 }

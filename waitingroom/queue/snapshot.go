@@ -10,8 +10,8 @@ import (
 	"fairgate/waitingroom/outflow"
 )
 
-// placeSize is the length of one place in a snapshot, in bytes.
-const placeSize = 16 + 16 + 8 + 8 + 8 + 8 + 8 + 8 + 4
+// placeSize is the least length of one place in a snapshot, in bytes.
+const placeSize = 16 + visitorSize + 8
 
 // ErrSnapshot says that bytes are not a snapshot that this code wrote.
 var ErrSnapshot = errors.New("queue: not a snapshot")
@@ -60,18 +60,36 @@ func (rm *room) snapshot(dst []byte) []byte {
 	}
 	dst = binary.LittleEndian.AppendUint32(dst, rm.joined)
 	dst = appendInts(dst, rm.ended)
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(rm.places)))
-	for i := range rm.places {
-		dst = rm.places[i].snapshot(dst)
+	dst = binary.LittleEndian.AppendUint32(dst, rm.places.n)
+	for i := range rm.places.n {
+		dst = rm.snapshotPlace(dst, i)
 	}
 	return dst
 }
 
-func (p *place) snapshot(dst []byte) []byte {
+// snapshotPlace writes a place: token, visitor, word, then what it has beside: its draw value; since and until; the keys of
+// what it is counted by.
+func (rm *room) snapshotPlace(dst []byte, i uint32) []byte {
+	p := rm.places.at(i)
 	dst = append(dst, p.token[:]...)
 	dst = append(dst, p.visitor[:]...)
-	dst = appendInts(dst, p.instant, int64(p.key), p.until, p.since, int64(p.narrow), int64(p.wide))
-	return append(dst, byte(p.state), p.class, byte(p.lane), p.marks)
+	dst = binary.LittleEndian.AppendUint64(dst, p.word)
+	if p.class() == classDrawn {
+		dst = binary.LittleEndian.AppendUint64(dst, rm.places.drawn[i])
+	}
+	if p.state().stays() {
+		in := rm.stay(p)
+		dst = appendInts(dst, in.since, in.until)
+	}
+	if !p.has(markCounted) {
+		return dst
+	}
+	by := rm.countedBy(p)
+	if p.lane() == wire.LaneInvited {
+		return appendInts(dst, rm.codes.entries.at(by).key)
+	}
+	n := &rm.networks
+	return appendInts(dst, n.narrow.entries.at(by).key, n.wide.entries.at(n.wideOf(i, by)).key)
 }
 
 func appendInts(dst []byte, list ...int64) []byte {
@@ -120,7 +138,7 @@ func (m *Machine) Restore(src []byte) error {
 		rm := r.room(m.limits.Places - fresh.places)
 		r.check(rm.id > 0 && (i == 0 || fresh.rooms[i-1].id < rm.id))
 		fresh.rooms = append(fresh.rooms, rm)
-		fresh.places += len(rm.places)
+		fresh.places += rm.places.len()
 	}
 	r.check(len(r.src) == 0)
 	if r.err != nil {
@@ -233,59 +251,93 @@ func (r *reader) sources(rm *room) {
 
 // placesOf reads n places and rebuilds what follows from them.
 func (r *reader) placesOf(rm *room, n int) {
-	rm.places = make([]place, 0, n)
 	var waiting, asked [wire.Lanes][]uint32
 	for i := uint32(0); int(i) < n && r.err == nil; i++ {
 		p := r.place()
-		if _, twice := rm.tokens.find(rm.places, &p.token); twice || r.err != nil {
+		if _, twice := rm.tokens.findToken(&rm.places, &p.token); twice || r.err != nil {
 			r.check(false)
 			return
 		}
-		rm.places = append(rm.places, p)
-		rm.tokens.put(rm.places, i)
-		rm.visitors.put(rm.places, i)
-		rm.derive(i)
-		switch p.state {
+		p.more = nothing
+		rm.places.add(p)
+		r.beside(rm, i)
+		rm.tokens.put(&rm.places, i)
+		rm.visitors.put(&rm.places, i)
+		switch p.state() {
 		case Waiting:
-			waiting[p.lane] = append(waiting[p.lane], i)
+			waiting[p.lane()] = append(waiting[p.lane()], i)
 		case Asked:
-			asked[p.lane] = append(asked[p.lane], i)
+			asked[p.lane()] = append(asked[p.lane()], i)
 		}
 	}
 	for l := range rm.lanes {
-		rm.lanes[l].waiting.build(rm.sorted(waiting[l]))
-		rm.lanes[l].asked.build(rm.sorted(asked[l]))
+		rm.lanes[l].waiting.build(&rm.places, rm.sorted(waiting[l]))
+		rm.lanes[l].asked.build(&rm.places, rm.sorted(asked[l]))
 	}
 }
 
 func (r *reader) place() (p place) {
-	p.token, p.visitor = r.id(), r.id()
-	p.instant, p.key, p.until, p.since = r.i64(), r.u64(), r.i64(), r.i64()
-	p.narrow, p.wide = r.u64(), r.u64()
-	p.state, p.class, p.lane, p.marks = PlaceState(r.u8()), r.u8(), wire.Lane(r.u8()), r.u8()
-	r.check(p.state <= Void && p.class <= classArrived && p.lane < wire.Lanes && p.marks <= marks)
+	p.token = r.id()
+	copy(p.visitor[:], r.take(visitorSize))
+	p.word = r.u64()
+	r.check(p.state() <= Void)
 	return p
+}
+
+// beside reads what a restored place has beside itself, and counts it in.
+func (r *reader) beside(rm *room, i uint32) {
+	p := rm.places.at(i)
+	if p.class() == classDrawn {
+		rm.places.drawn = append(rm.places.drawn, make([]uint64, rm.places.len()-len(rm.places.drawn))...)
+		rm.places.drawn[i] = r.u64()
+	}
+	in := stay{by: nothing}
+	if p.state().stays() {
+		in.since, in.until = r.i64(), r.i64()
+	}
+	in.by = r.countedBy(rm, i)
+	p.more = in.by
+	if p.state().stays() {
+		p.more = rm.stays.add(in)
+	}
+	rm.derive(i)
+}
+
+// countedBy reads by what a place is counted and counts it. Who is over counts no more, but for a code that let them in.
+func (r *reader) countedBy(rm *room, i uint32) uint32 {
+	p := rm.places.at(i)
+	switch {
+	case !p.has(markCounted):
+		return nothing
+	case p.lane() == wire.LaneInvited:
+		r.check(!p.state().Over() || p.state() == Used || p.state() == Expired)
+		key := r.u64()
+		code := rm.codes.find(key)
+		if code == nothing {
+			code = rm.codes.add(key, nothing)
+		}
+		rm.codes.entries.at(code).live++
+		return code
+	}
+	r.check(!p.state().Over() && p.lane() == wire.LaneNormal)
+	narrow, wide := r.u64(), r.u64()
+	n := &rm.networks
+	return n.raise(i, n.narrow.find(narrow), n.wide.find(wide), narrow, wide, p.has(markCarrier))
 }
 
 // derive counts one restored place in.
 func (rm *room) derive(index uint32) {
-	p := &rm.places[index]
-	if p.marks&markCounted != 0 {
-		rm.narrow[p.narrow]++
-		if p.marks&markCarrier == 0 {
-			rm.wide[p.wide]++
-		}
-	}
-	switch p.state {
+	p := rm.places.at(index)
+	switch p.state() {
 	case Invited:
 		rm.invited++
-		rm.graces.push(deadline{p.since, index})
+		rm.graces.push(deadline{rm.stay(p).since, index})
 	case Reserved:
 		rm.inside++
-		rm.claims.push(deadline{p.until, index})
+		rm.claims.push(deadline{rm.stay(p).until, index})
 	case Inside:
 		rm.inside++
-		rm.expiries.push(deadline{p.until, index})
+		rm.expiries.push(deadline{rm.stay(p).until, index})
 		rm.passes[wire.PassID(rm.id, p.token, 1)] = index
 	}
 }

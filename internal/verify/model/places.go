@@ -5,7 +5,7 @@ import "fairgate/internal/wire"
 func (q *queue) join(r wire.Record, m *room, j *wire.Join) wire.Body {
 	if p := m.places[r.Ref]; p != nil {
 		if p.standing == void {
-			return &wire.PlaceKept{Token: m.visitors[p.visitor].token, Visitor: p.visitor}
+			return &wire.PlaceKept{Token: m.visitors[p.visitor].token, Visitor: j.Visitor}
 		}
 		return &wire.Repeated{FirstKind: wire.KindJoined, FirstRef: p.token}
 	}
@@ -31,7 +31,7 @@ func (q *queue) mayJoin(r wire.Record, m *room, j *wire.Join) wire.Reason {
 	switch {
 	case m.state == wire.RoomClosed || m.state == wire.RoomEnded:
 		return wire.ReasonClosed
-	case j.Lane >= wire.Lanes || j.Instant <= 0 || r.Ref == (wire.ID{}) || j.Visitor == (wire.ID{}):
+	case j.Lane >= wire.Lanes || j.Instant <= 0 || j.Instant >= 1<<52 || r.Ref == (wire.ID{}) || j.Visitor == (wire.ID{}):
 		return wire.ReasonInvalid
 	case now != 0 && j.Instant-now > maxAhead:
 		return wire.ReasonFuture
@@ -53,6 +53,9 @@ func (q *queue) add(r wire.Record, m *room, j *wire.Join) wire.Body {
 			m.wide[p.wide]++
 		}
 	}
+	if p.lane == wire.LaneInvited {
+		m.codes[p.narrow]++
+	}
 	m.places[p.token], m.visitors[p.visitor] = p, p
 	m.joined++
 	q.places++
@@ -68,8 +71,11 @@ func (q *queue) add(r wire.Record, m *room, j *wire.Join) wire.Body {
 	return answer
 }
 
-// laneOf is the lane that a join gets: those above the caps of their network share one.
+// laneOf is the lane that a join gets: those above the caps of their network, or above the uses of their code, share one.
 func (m *room) laneOf(j *wire.Join) wire.Lane {
+	if j.Lane == wire.LaneInvited && m.codes[j.Narrow] >= j.Wide {
+		return wire.LaneShared
+	}
 	if j.Lane != wire.LaneNormal {
 		return j.Lane
 	}
@@ -85,7 +91,11 @@ func (m *room) laneOf(j *wire.Join) wire.Lane {
 
 // finish ends a place for good and gives its networks their count back.
 func (m *room) finish(p *place, s standing) {
+	letIn := p.standing == inside
 	p.standing = s
+	if p.lane == wire.LaneInvited && !letIn {
+		m.codes[p.narrow]--
+	}
 	if !p.counted {
 		return
 	}

@@ -77,6 +77,7 @@ type room struct {
 	visitors map[wire.ID]*place // the newest of each
 	narrow   map[uint64]uint32
 	wide     map[uint64]uint32
+	codes    map[uint64]uint64 // places per invite code, live or let in
 	lanes    [wire.Lanes]lane
 	passes   map[wire.ID]*place
 	inside   int64 // reserved and inside
@@ -110,6 +111,7 @@ func newRoom(id int64) *room {
 	earlier := func(a, b due) bool { return a.at < b.at }
 	return &room{
 		id: id, places: map[wire.ID]*place{}, visitors: map[wire.ID]*place{}, narrow: map[uint64]uint32{}, wide: map[uint64]uint32{},
+		codes:  map[uint64]uint64{},
 		passes: map[wire.ID]*place{}, sources: map[int32]*source{}, signal: wire.Signal{Left: -1, Coming: -1, Price: -1, Headroom: -1},
 		claims: line[due]{less: earlier}, graces: line[due]{less: earlier}, expiries: line[due]{less: earlier},
 	}
@@ -119,6 +121,7 @@ func newRoom(id int64) *room {
 func (m *room) clear() {
 	fresh := newRoom(m.id)
 	m.places, m.visitors, m.narrow, m.wide, m.passes = fresh.places, fresh.visitors, fresh.narrow, fresh.wide, fresh.passes
+	m.codes = fresh.codes
 	m.claims, m.graces, m.expiries = fresh.claims, fresh.graces, fresh.expiries
 	for i := range m.lanes {
 		m.lanes[i].waiting, m.lanes[i].asked = nil, nil

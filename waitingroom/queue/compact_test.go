@@ -1,0 +1,41 @@
+package queue
+
+import (
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestMarks_AgreeWithAMap holds whatever the hashes are: few segments, few marks, all of them one.
+func TestMarks_AgreeWithAMap(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		spread := rapid.SampledFrom([]uint64{1, 1 << 42, 1 << 52, 0x9e3779b97f4a7c15}).Draw(t, "spread")
+		few := rapid.Uint64Range(1, 3000).Draw(t, "keys")
+		var m marks32
+		var keys []uint64 // by number
+		newest := map[uint64]uint32{}
+		hash := func(i uint32) uint64 { return keys[i] * spread }
+		for range rapid.IntRange(1, 3000).Draw(t, "steps") {
+			key := rapid.Uint64Range(1, few).Draw(t, "key")
+			number := uint32(len(keys))
+			keys = append(keys, key)
+			is := func(i uint32) bool { return keys[i] == key }
+			old, known := newest[key]
+			if got, ok := m.find(key*spread, is); ok != known || ok && got != old {
+				t.Fatalf("key %d: found %d %v, want %d %v", key, got, ok, old, known)
+			}
+			if m.replace(key*spread, number, is) != known {
+				t.Fatalf("key %d: replaced", key)
+			}
+			if !known {
+				m.put(key*spread, number, hash)
+			}
+			newest[key] = number
+		}
+		for key, want := range newest {
+			if got, ok := m.find(key*spread, func(i uint32) bool { return keys[i] == key }); !ok || got != want {
+				t.Fatalf("key %d: %d %v, want %d", key, got, ok, want)
+			}
+		}
+	})
+}
