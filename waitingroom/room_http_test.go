@@ -88,7 +88,7 @@ func TestRoom_ThePageOfAPlaceTellsWhatIsSo(t *testing.T) {
 		return strings.Contains(page, ">1</strong>")
 	})
 	phase, page, r := f.phase("2")
-	for _, want := range []string{"Foyer", "The line is paused", "1,204 tickets, 37 more on hold", "from 1,250,000 VND",
+	for _, want := range []string{"Foyer", "The line is paused", "1,204 tickets, 37 more on hold", "from 1,250,000\u00a0VND",
 		"2 people", `data-key="` + p.OrderKey + `"`, p.Place, "person ahead of you"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not say %q", want)

@@ -30,6 +30,17 @@ const (
 // person is somebody in front of a screen.
 type person struct{ *testchrome.Person }
 
+// looks keeps pictures of a page in both schemes and holds it against the rules of accessibility.
+func (p person) looks(name string) {
+	p.T.Helper()
+	for _, scheme := range []string{"light", "dark"} {
+		p.Prefers("prefers-color-scheme", scheme)
+		p.Accessible(name + ", " + scheme)
+		p.Shoot(name + "-" + scheme)
+	}
+	p.Prefers()
+}
+
 // TestBrowser_AWholeSaleAsPeopleSeeIt walks a fan at a phone from the programme to valid tickets, an organiser who pauses
 // the room meanwhile, and a fan whose browser runs no scripts. They share one stack, and each step is what the next one
 // begins with.
@@ -48,7 +59,7 @@ func TestBrowser_AWholeSaleAsPeopleSeeIt(t *testing.T) {
 	organiser.logsIn(s)
 	organiser.pauses()
 	fan.Sees("The line is paused", "nobody overtakes you")
-	fan.Shoot("fan-04-paused")
+	fan.looks("fan-04-paused")
 	organiser.resumesFaster()
 	fan.holds()
 	fan.pays()
@@ -67,14 +78,14 @@ func TestBrowser_AWholeSaleAsPeopleSeeIt(t *testing.T) {
 func (p person) looksAround(s *stack) {
 	p.Opens(s.shopURL() + "/")
 	p.Sees("Aurora Kings", "Hà Nội Jazz Đêm", "290,000 VND", "8.000 KWD", "Free")
-	p.Shoot("fan-01-programme")
+	p.looks("fan-01-programme")
 	p.Types(`input[name=search]`, "ha noi\n")
 	p.Until("one result", func() bool { return p.Count(".card") == 1 })
 	p.Sees("Hà Nội Jazz Đêm")
-	p.Shoot("fan-01-search")
+	p.looks("fan-01-search")
 	p.Opens(fmt.Sprintf("%s/events/%d", s.shopURL(), hanoi))
 	p.Sees("470,000 VND", "Hold tickets") // no waiting room
-	p.Shoot("fan-01-dong")
+	p.looks("fan-01-dong")
 	p.Opens(fmt.Sprintf("%s/events/%d", s.shopURL(), kuwait))
 	p.Sees("13.000 KWD")
 }
@@ -83,12 +94,12 @@ func (p person) waitsInLine(s *stack) {
 	p.Opens(fmt.Sprintf("%s/events/%d", s.shopURL(), stadium))
 	p.Sees("Aurora Kings", "69.50 EUR", "waiting room")
 	p.Lacks("Hold tickets")
-	p.Shoot("fan-02-event")
+	p.looks("fan-02-event")
 	p.Clicks("main a.button")
 	p.Has(`body[data-phase="waiting"]`)
 	p.Sees("You are in line", "ahead of you")
 	p.Until("a number of people", func() bool { return regexp.MustCompile(`^[1-9]\d*$`).MatchString(p.Text("#number")) })
-	p.Shoot("fan-03-waiting")
+	p.looks("fan-03-waiting")
 }
 
 func (p person) logsIn(s *stack) {
@@ -128,7 +139,7 @@ func (p person) resumesFaster() {
 // holds goes on from the line: the page itself goes to the event once it is the fan's turn.
 func (p person) holds() {
 	p.Sees("Hold tickets")
-	p.Shoot("fan-05-admitted")
+	p.looks("fan-05-admitted")
 	p.Fills(`select[name="items[0].quantity"]`, "2")
 	p.Fills(`select[name="items[1].quantity"]`, "1")
 	p.Clicks(`form[action="/booking"] button`)
@@ -138,44 +149,44 @@ func (p person) holds() {
 		p.T.Errorf("the hold's countdown says %q", first)
 	}
 	p.Until("the countdown moves", func() bool { return p.Text(`[role=timer]`) != first })
-	p.Shoot("fan-06-held")
+	p.looks("fan-06-held")
 }
 
 // pays is declined first, as cards are.
 func (p person) pays() {
 	p.Clicks(`form[action="/pay"] button`)
 	p.Sees("Pay 182.50 EUR", "no money moves")
-	p.Shoot("fan-07-pay")
+	p.looks("fan-07-pay")
 	p.Clicks(`button[value=decline]`)
 	p.Has(`form[action="/pay"]`)
 	p.Sees("Held for you", "declined")
-	p.Shoot("fan-08-declined")
+	p.looks("fan-08-declined")
 	p.Clicks(`form[action="/pay"] button`)
 	p.Clicks(`button[value=pay]`)
 	p.Sees("Your tickets are ready", "182.50 EUR")
 	p.Until("three valid tickets", func() bool { return p.Count(`.tickets .good`) == 3 })
-	p.Shoot("fan-09-confirmed")
+	p.looks("fan-09-confirmed")
 }
 
 func (p person) findsTheTickets(s *stack) {
 	p.Opens(s.shopURL() + "/me")
 	p.Sees("Aurora Kings", "Confirmed", "Messages", "Tickets ready: Aurora Kings")
-	p.Shoot("fan-10-my-tickets")
+	p.looks("fan-10-my-tickets")
 }
 
 func (p person) takesAFreeTicket(s *stack) {
 	p.Opens(fmt.Sprintf("%s/events/%d", s.shopURL(), free))
 	p.Sees("Free")
-	p.Shoot("fan-11-free")
+	p.looks("fan-11-free")
 	p.Clicks(`form[action="/booking"] button`)
 	p.Sees("Held for you", "Nothing to pay")
-	p.Shoot("fan-12-free-held")
+	p.looks("fan-12-free-held")
 	p.Clicks(`form[action="/pay"] button`)
 	p.Sees("Your tickets are ready") // without a look at the payment page
 	if here := p.Location(); !strings.HasPrefix(here, s.shopURL()) {
 		p.T.Errorf("a free ticket led to %s", here)
 	}
-	p.Shoot("fan-12-free-confirmed")
+	p.looks("fan-12-free-confirmed")
 }
 
 func (p person) takesTheLastOne(s *stack) {

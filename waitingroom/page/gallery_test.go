@@ -3,6 +3,7 @@ package page
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -22,6 +23,7 @@ type gallery struct {
 	page   *Page
 	states []state
 	asked  atomic.Int64          // for the queue document
+	admits atomic.Bool           // asks are answered with a pass
 	line   atomic.Pointer[state] // overrides the document of every room
 }
 
@@ -30,7 +32,6 @@ type state struct {
 	name     string
 	view     View
 	document map[string]any // of the queue; nil for none
-	settled  Phase          // what the script makes of it; empty for the phase of the view
 }
 
 // The middle of 40 places in the order of arrival: keys are class, instant and id.
@@ -47,9 +48,7 @@ func document(change map[string]any) map[string]any {
 		"left": 1204, "coming": 37, "price": "1250.50", "currency": "EUR", "allowance": 1, "nextPoll": 60,
 		"lanes": []any{map[string]any{"lane": "normal", "invitedUpTo": "", "waiting": 40, "rateLow": 1_500, "rateHigh": 3_000, "table": rows}},
 	}
-	for k, v := range change {
-		d[k] = v
-	}
+	maps.Copy(d, change)
 	return d
 }
 
@@ -74,28 +73,28 @@ func allStates() []state {
 	}
 	next := document(nil)
 	next["lanes"].([]any)[0].(map[string]any)["invitedUpTo"] = fmt.Sprintf("01%016x", 39)
-	next["lanes"].([]any)[0].(map[string]any)["table"] = [][2]any{{place, 0}}
+	next["lanes"].([]any)[0].(map[string]any)["table"] = [][2]any{{place, 0}, {place + "0", 0}}
 	turn := document(nil)
 	turn["lanes"].([]any)[0].(map[string]any)["invitedUpTo"] = fmt.Sprintf("01%016x", 400)
 	return []state{
-		{"new", none(Arriving), nil, ""},
-		{"checking", none(Checking), nil, ""},
-		{"ready", none(Ready), nil, ""},
-		{"waiting", viewOf(Waiting), document(nil), ""},
-		{"waiting-young", with(Waiting, func(v *View) { v.Young, v.Lane = true, "shared" }), document(map[string]any{"allowance": 1e18}), ""},
-		{"waiting-next", with(Waiting, func(v *View) { v.Low, v.High = 0, 0 }), next, ""},
-		{"early", with(Early, func(v *View) { v.Until = soon }), document(map[string]any{"state": "early", "opensAt": soon}), ""},
+		{"new", none(Arriving), nil},
+		{"checking", none(Checking), nil},
+		{"ready", none(Ready), nil},
+		{"waiting", viewOf(Waiting), document(nil)},
+		{"waiting-young", with(Waiting, func(v *View) { v.Young, v.Lane = true, "shared" }), document(map[string]any{"allowance": 1e18})},
+		{"waiting-next", with(Waiting, func(v *View) { v.Low, v.High = 0, 0 }), next},
+		{"early", with(Early, func(v *View) { v.Until = soon }), document(map[string]any{"state": "early", "opensAt": soon})},
 		{"early-draw", with(Early, func(v *View) { v.Until, v.Drawn, v.Line.Draw = soon, true, true }),
-			document(map[string]any{"state": "early", "mode": "draw", "opensAt": soon}), ""},
-		{"paused", viewOf(Paused), document(map[string]any{"state": "paused"}), ""},
-		{"soldOut", with(SoldOut, func(v *View) { v.Line.Left = 0 }), document(map[string]any{"state": "soldOut", "left": 0}), ""},
-		{"invited", with(Invited, func(v *View) { v.Low, v.High = 0, 0 }), turn, ""},
-		{"admitted", with(Admitted, func(v *View) { v.Until = soon }), nil, ""},
-		{"missed", with(Missed, func(v *View) { v.Key, v.Known, v.Notice = "", false, "gone" }), nil, ""},
-		{"closed", with(Closed, func(v *View) { v.Key, v.Known, v.Until = "", false, soon }), document(map[string]any{"state": "closed", "opensAt": soon}), ""},
-		{"ended", with(Ended, func(v *View) { v.Key, v.Known = "", false }), document(map[string]any{"state": "ended"}), ""},
-		{"away", with(Waiting, func(v *View) { v.Notice = "try-again" }), nil, ""},
-		{"branded", with(Waiting, func(v *View) {}), document(nil), ""},
+			document(map[string]any{"state": "early", "mode": "draw", "opensAt": soon})},
+		{"paused", viewOf(Paused), document(map[string]any{"state": "paused"})},
+		{"soldOut", with(SoldOut, func(v *View) { v.Line.Left = 0 }), document(map[string]any{"state": "soldOut", "left": 0})},
+		{"invited", with(Invited, func(v *View) { v.Low, v.High = 0, 0 }), turn},
+		{"admitted", with(Admitted, func(v *View) { v.Until = soon }), nil},
+		{"missed", with(Missed, func(v *View) { v.Key, v.Known, v.Notice = "", false, "gone" }), nil},
+		{"closed", with(Closed, func(v *View) { v.Key, v.Known, v.Until = "", false, soon }), document(map[string]any{"state": "closed", "opensAt": soon})},
+		{"ended", with(Ended, func(v *View) { v.Key, v.Known = "", false }), document(map[string]any{"state": "ended"})},
+		{"away", with(Waiting, func(v *View) { v.Notice = "try-again" }), nil},
+		{"branded", with(Waiting, func(v *View) {}), document(nil)},
 	}
 }
 
@@ -182,6 +181,10 @@ func (g *gallery) step(w http.ResponseWriter, step string, s state) {
 			return
 		}
 	case "enter":
+		if g.admits.Load() {
+			_, _ = fmt.Fprintf(w, `{"pass":"x","expires":%q,"next":"/rooms/1"}`, time.Now().Add(5*time.Minute).Format(time.RFC3339))
+			return
+		}
 		w.Header().Set("Retry-After", "60")
 		w.WriteHeader(http.StatusAccepted)
 		_, _ = w.Write([]byte(`{"status":"asked","ahead":3,"retryAfter":60}`))
@@ -198,12 +201,12 @@ func (g *gallery) step(w http.ResponseWriter, step string, s state) {
 	_, _ = w.Write([]byte(`{}`))
 }
 
-// settled waits until the script has shown its state.
+// settled waits until the script has shown its state: it puts "data-offset" on the body with the first document.
 func (g *gallery) settled(p *testchrome.Person, name string) {
 	g.t.Helper()
 	s := g.states[g.number(name)-1]
 	p.Has(fmt.Sprintf(`body[data-js][data-phase=%q]`, s.view.Phase))
-	if s.document != nil && s.view.Phase != Invited {
-		p.Until("the document", func() bool { return p.Text("#line") != "" && testchrome.Eval[string](p, "document.getElementById('status').textContent") != "" || name == "closed" || s.view.Phase == Ended || s.view.Phase == Early || s.view.Phase == Paused || s.view.Phase == SoldOut })
+	if s.document != nil && s.view.Phase != Closed && s.view.Phase != Invited {
+		p.Has("body[data-offset]")
 	}
 }

@@ -422,6 +422,7 @@
   // draw shows a document. It returns the fan's [low, high], or null without a place.
   function draw(d) {
     skew = d.at / 1000 - Date.now();
+    body.offset = d.offset;
     stock(d);
     price(d);
     fact("line", text("line.people", {}, d.waiting));
@@ -718,9 +719,12 @@
     if (e.persisted) location.reload();
   });
 
+  // Times were rendered in UTC: now they are the fan's own.
+  const until = Number(body.until) / 1000;
+  if (until && body.phase === "closed") set("todo", text("todo.closed.at", {time: day.format(until)}));
   if (body.phase === "admitted") {
-    set("todo", text("todo.admitted", {time: minute.format(body.until / 1000)})); // in the fan's own zone
-    ends(body.until / 1000);
+    set("todo", text("todo.admitted", {time: minute.format(until)}));
+    ends(until);
   } else if (body.phase === "new" || body.phase === "checking" || body.phase === "ready") {
     if (body.solver && $("notice").hidden) arrive();
   } else if (body.phase !== "missed") {

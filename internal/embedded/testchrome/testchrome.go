@@ -68,6 +68,8 @@ type Person struct {
 	Context context.Context // of the tab; steps beside the methods run in it
 	Shots   string          // beginning of the names of screenshots
 	browser *Browser
+
+	width, height int64
 }
 
 // Person opens a tab of the given size in CSS pixels, with cookies and storage of its own.
@@ -118,7 +120,11 @@ func (p *Person) Fail(format string, args ...any) {
 }
 
 // Size sets the window's inner size in CSS pixels.
-func (p *Person) Size(width, height int64) { p.T.Helper(); p.Do(chromedp.EmulateViewport(width, height)) }
+func (p *Person) Size(width, height int64) {
+	p.T.Helper()
+	p.width, p.height = width, height
+	p.Do(chromedp.EmulateViewport(width, height))
+}
 
 // Prefers sets media features in pairs: "prefers-color-scheme", "dark", ….
 func (p *Person) Prefers(features ...string) {
@@ -232,14 +238,18 @@ func look[T any](p *Person, a chromedp.Action[T]) T {
 	return v
 }
 
-// Shoot keeps a screenshot of the whole page.
+// Shoot keeps a screenshot of the whole page: the window grows to it, since chromium shifts a page from right to left that
+// it captures beyond its window.
 func (p *Person) Shoot(name string) {
 	p.T.Helper()
+	tall := Eval[int64](p, "document.documentElement.scrollHeight")
+	p.Do(chromedp.EmulateViewport(p.width, max(tall, p.height)))
 	var png []byte
 	p.Until("a picture", func() bool {
-		png = look(p, chromedp.FullScreenshot(100))
+		png = look(p, chromedp.CaptureScreenshot())
 		return len(png) > 0
 	})
+	p.Do(chromedp.EmulateViewport(p.width, p.height))
 	p.save(name, png)
 }
 

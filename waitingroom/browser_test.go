@@ -1,0 +1,268 @@
+package waitingroom
+
+import (
+	"context"
+	"encoding/binary"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"fairgate/internal/embedded/testchrome"
+	"fairgate/internal/web"
+	"fairgate/internal/wire"
+)
+
+// listen serves the stage on a real port and returns its address.
+func (s *stage) listen() string {
+	s.t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	server := web.NewServer(web.Config{}, web.ServerDeps{Handler: s.router.Handler})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(ctx, ln) // a browser's open connections are cut
+	}()
+	s.t.Cleanup(func() { cancel(); <-done })
+	return "http://" + ln.Addr().String()
+}
+
+// crowd puts people in line, all before now.
+func (s *stage) crowd(room int64, people int) {
+	s.t.Helper()
+	now := time.Now().UnixMicro()
+	values := make([][]byte, people)
+	for i := range values {
+		var id wire.ID
+		binary.BigEndian.PutUint64(id[:], uint64(i)+1)
+		values[i] = wire.AppendRecord(nil, wire.Record{Object: room, Ref: id}, &wire.Join{
+			Instant: now - 1_000_000 + int64(i), Edge: 99, Visitor: id, Narrow: uint64(i), Wide: uint64(i)})
+	}
+	if _, err := s.log.AppendBatch(context.Background(), s.names[0], 0, values); err != nil {
+		s.t.Fatal(err)
+	}
+	s.until("the crowd is in line", func() bool {
+		d := s.edge.docs.newest(room)
+		return d != nil && d.doc.Joined == uint32(people)
+	})
+}
+
+// withSolver is a stage whose page has the real solver, and work that takes it a moment.
+func withSolver(t *testing.T) *stage {
+	t.Helper()
+	solver, err := os.ReadFile("../botguard/puzzle/browser/solver.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, func(_ *Config, d *Deps) { d.SolverJS = solver })
+	s.gate.verdict = func(Visit) Verdict {
+		price := work
+		price.SubPuzzles, price.Difficulty = 4, 20_000
+		return Verdict{Allow: true, Status: 200, Price: price}
+	}
+	return s
+}
+
+// someone opens a browser with one person before a phone.
+func someone(t *testing.T) *testchrome.Person {
+	t.Helper()
+	p := testchrome.Open(t).Person(390, 844)
+	p.Shots = "waitingroom-"
+	return p
+}
+
+func inPhase(name string) string { return `body[data-phase="` + name + `"]` }
+
+// state opens or closes a room, and waits until the edge knows.
+func (s *stage) state(room int64, state wire.RoomState) {
+	s.t.Helper()
+	s.order(room, &wire.SetRoom{State: state})
+	s.until(state.String(), func() bool { d := s.edge.docs.newest(room); return d != nil && d.doc.State == state.String() })
+}
+
+// gone waits until nobody of a room is in line any more.
+func (s *stage) gone(room int64) {
+	s.t.Helper()
+	s.until("nobody in line", func() bool { d := s.edge.docs.newest(room); return d != nil && d.doc.Waiting == 0 })
+}
+
+func TestBrowser_AFanWaitsAndIsLetIn(t *testing.T) {
+	p := someone(t)
+	s := withSolver(t)
+	s.order(slow, &wire.DefineRoom{Cap: 10_000, PerMinute: 300})
+	s.order(slow, &wire.Signal{Left: 1204, Coming: 37, Price: 1_250_000, Currency: [3]byte{'V', 'N', 'D'}, Headroom: -1, SourceSeq: 1})
+	s.crowd(slow, 40)
+	base := s.listen()
+	p.Opens(base + "/rooms/7")
+	p.Has(inPhase("early"))
+	p.Until("40 ahead", func() bool { return p.Text("#number") == "40" })
+	p.Shoot("early")
+	s.state(slow, wire.RoomOpen)
+	p.Opens(base + "/rooms/7") // a reload keeps the place
+	p.Has(inPhase("waiting"))
+	p.Shoot("waiting")
+	s.order(slow, &wire.SetOutflow{PerMinute: 60_000, Cap: 10_000})
+	p.Until("the shop", func() bool { return strings.HasSuffix(p.Location(), "/events/7") })
+	if n := s.joined.Load(); n != 41 {
+		t.Errorf("%d places, want the crowd's 40 and one", n)
+	}
+	p.Opens(base + "/rooms/7")
+	p.Has(inPhase("admitted"))
+	p.Shoot("admitted")
+}
+
+func TestBrowser_AMissedTurnIsStillGoodWithinItsGrace(t *testing.T) {
+	p := someone(t)
+	s := withSolver(t)
+	s.order(slow, &wire.DefineRoom{Cap: 10, PerMinute: 60_000, Claim: 100_000, Grace: 600_000_000})
+	s.state(slow, wire.RoomPaused)
+	base := s.listen()
+	p.Opens(base + "/rooms/7")
+	p.Has(inPhase("paused"))
+	p.Opens("about:blank") // closes the page
+	s.state(slow, wire.RoomOpen)
+	s.until("invited", func() bool {
+		d := s.edge.docs.newest(slow)
+		return len(d.doc.Lanes) > 0 && d.doc.Lanes[0].InvitedTo != ""
+	})
+	time.Sleep(300 * time.Millisecond) // three times the time to claim
+	p.Opens(base + "/rooms/7")
+	p.Until("the shop", func() bool { return strings.HasSuffix(p.Location(), "/events/7") })
+}
+
+func TestBrowser_ATurnMissedForGoodIsSaidAndANewPlaceOffered(t *testing.T) {
+	p := someone(t)
+	s := withSolver(t)
+	s.order(slow, &wire.DefineRoom{Cap: 10, PerMinute: 60_000, Claim: 100_000, Grace: 300_000})
+	s.state(slow, wire.RoomPaused)
+	base := s.listen()
+	p.Opens(base + "/rooms/7")
+	p.Has(inPhase("paused"))
+	p.Opens("about:blank")
+	s.state(slow, wire.RoomOpen)
+	s.gone(slow)
+	s.state(slow, wire.RoomPaused)
+	p.Opens(base + "/rooms/7")
+	p.Has(inPhase("missed"))
+	p.Sees("Your turn has passed", "missed for too long", "take a new place")
+	p.Shoot("missed")
+	p.Clicks("#join button")
+	p.Has(inPhase("paused"))
+	if n := s.joined.Load(); n != 2 {
+		t.Errorf("%d places, want the missed one and the new one", n)
+	}
+}
+
+func TestBrowser_TabsShareOnePlace(t *testing.T) {
+	first := someone(t)
+	s := withSolver(t)
+	s.order(slow, &wire.DefineRoom{Cap: 10, PerMinute: 60_000})
+	s.state(slow, wire.RoomPaused)
+	base := s.listen()
+	second := first.Tab(390, 844)
+	done := make(chan struct{})
+	go func() { // both at once, before either has a cookie
+		defer close(done)
+		second.Opens(base + "/rooms/7")
+	}()
+	first.Opens(base + "/rooms/7")
+	<-done
+	number := func(p *testchrome.Person) string {
+		p.Has(inPhase("paused"))
+		return p.Text("#proof") + testchrome.Eval[string](p, `document.getElementById("proof").textContent`)
+	}
+	if a, b := number(first), number(second); a == "" || a != b {
+		t.Errorf("places %q and %q", a, b)
+	}
+	third := first.Tab(390, 844)
+	third.Opens(base + "/rooms/7")
+	if a, b := number(first), number(third); a != b {
+		t.Errorf("places %q and %q", a, b)
+	}
+	if n := s.joined.Load(); n != 1 {
+		t.Errorf("%d places", n)
+	}
+	s.state(slow, wire.RoomOpen)
+	tabs := []*testchrome.Person{first, second, third}
+	in := func() (gone, told int) {
+		for _, p := range tabs {
+			if strings.HasSuffix(p.Location(), "/events/7") {
+				gone++
+			} else if p.Count(inPhase("admitted")) == 1 {
+				told++
+			}
+		}
+		return gone, told
+	}
+	first.Until("one tab in the shop, the others told", func() bool { gone, told := in(); return gone == 1 && told == 2 })
+	if d := s.edge.docs.newest(slow); d.doc.Inside > 1 {
+		t.Errorf("%d inside", d.doc.Inside)
+	}
+}
+
+func TestBrowser_LeavingInOneTabIsKnownInTheOther(t *testing.T) {
+	first := someone(t)
+	s := withSolver(t)
+	s.order(slow, &wire.DefineRoom{Cap: 10, PerMinute: 60_000})
+	s.state(slow, wire.RoomPaused)
+	base := s.listen()
+	first.Opens(base + "/rooms/7")
+	first.Has(inPhase("paused"))
+	second := first.Tab(390, 844)
+	second.Opens(base + "/rooms/7")
+	second.Has(inPhase("paused"))
+	second.Clicks("details:has(#leave) summary")
+	second.Clicks("#leave button")
+	second.Has(inPhase("left"))
+	first.Has(inPhase("left"))
+}
+
+func TestBrowser_WithoutJavaScriptAFanIsLetIn(t *testing.T) {
+	p := someone(t)
+	s := open(t, func(c *Config, _ *Deps) { c.TimedWait = 1500 * time.Millisecond })
+	base := s.listen()
+	p.NoScripts()
+	p.Opens(base + "/rooms/1")
+	p.Shoot("join")
+	p.Clicks("form.new button")
+	p.Has(inPhase("checking"))
+	p.Shoot("checking")
+	p.Has(inPhase("ready")) // by the Refresh header
+	p.Clicks("form.ready button")
+	p.Until("a place", func() bool { return p.Count("#proof") == 1 && p.Count(inPhase("ready")) == 0 })
+	p.Until("invited", func() bool {
+		_ = chromedp.Do(p.Context, chromedp.Navigate(base+"/rooms/1")) // the Refresh header may come in between
+		return p.Count(inPhase("invited")) == 1
+	})
+	p.Shoot("invited")
+	p.Clicks("form.invited button")
+	p.Until("the shop", func() bool { return strings.HasSuffix(p.Location(), "/events/7") })
+}
+
+func TestBrowser_WithoutJavaScriptAMissedTurnIsSaid(t *testing.T) {
+	p := someone(t)
+	s := open(t, func(c *Config, _ *Deps) { c.TimedWait = 100 * time.Millisecond })
+	s.order(slow, &wire.DefineRoom{Cap: 10, PerMinute: 60_000, Claim: 100_000, Grace: 300_000})
+	s.state(slow, wire.RoomPaused)
+	base := s.listen()
+	p.NoScripts()
+	p.Opens(base + "/rooms/7")
+	p.Clicks("form.new button")
+	p.Has(inPhase("ready"))
+	p.Clicks("form.ready button")
+	p.Has(inPhase("paused"))
+	p.Opens("about:blank")
+	s.state(slow, wire.RoomOpen)
+	s.gone(slow)
+	p.Opens(base + "/rooms/7")
+	p.Clicks("form.invited button")
+	p.Has(inPhase("missed"))
+	p.Sees("Your turn has passed", "missed for too long")
+}
