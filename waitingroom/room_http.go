@@ -87,10 +87,10 @@ type roomAnswer struct {
 	Lane     string            `json:"lane,omitempty"`
 	Low      *uint32           `json:"low,omitempty"`   // people before it, at least
 	High     *uint32           `json:"high,omitempty"`  // and at most
-	About    bool              `json:"about,omitempty"` // the rank may still grow
+	About    bool              `json:"about,omitzero"` // the rank may still grow
 	Opens    string            `json:"opensAt,omitempty"`
 	Expires  string            `json:"expires,omitempty"` // of the admission
-	Retry    int               `json:"retryAfter,omitempty"`
+	Retry    int               `json:"retryAfter,omitzero"`
 	Next     string            `json:"next,omitempty"`
 	Links    map[string]string `json:"links"`
 }
