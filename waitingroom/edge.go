@@ -139,6 +139,7 @@ type Edge struct {
 	docs    documents
 	heard   heard
 	page    *page.Page
+	firsts  firsts
 	metrics metrics
 }
 

@@ -36,6 +36,8 @@ func (e *Edge) getRoom(ctx *fasthttp.RequestCtx) error {
 		return err
 	}
 	e.remember(ctx, room)
+	// Before the view: a newer document in between only means that what is kept is of no use.
+	made := firstMade{e.docs.newest(room.ID), e.page.Look()}
 	v, refresh := e.view(ctx, room, who)
 	h := &ctx.Response.Header
 	h.Set(fasthttp.HeaderVary, "Accept, Accept-Encoding, Accept-Language, Cookie, "+HeaderVisitor+", "+HeaderToken)
@@ -48,7 +50,8 @@ func (e *Edge) getRoom(ctx *fasthttp.RequestCtx) error {
 	if v.Phase == page.Arriving && v.Notice == "gone" {
 		v.Phase = page.Missed
 	}
-	body, err := e.page.Render(v, e.language(ctx), string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptLanguage)))
+	encoding := negotiate(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)))
+	body, err := e.rendered(ctx, made, &v, encoding)
 	if err != nil {
 		return err
 	}
@@ -56,16 +59,39 @@ func (e *Edge) getRoom(ctx *fasthttp.RequestCtx) error {
 	if refresh > 0 && web.Cookie(ctx, CookieScript) == "" {
 		h.Set("Refresh", fmt.Sprintf("%d; url=/rooms/%d", refresh, room.ID))
 	}
-	switch encoding := negotiate(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding))); encoding {
-	case encodingBrotli:
+	if encoding != encodingPlain {
 		h.Set(fasthttp.HeaderContentEncoding, encodingNames[encoding])
-		body = fasthttp.AppendBrotliBytesLevel(nil, body, brotliQuality)
-	case encodingGzip:
-		h.Set(fasthttp.HeaderContentEncoding, encodingNames[encoding])
-		body = fasthttp.AppendGzipBytes(nil, body)
 	}
 	web.WriteHTML(ctx, http.StatusOK, body)
 	return nil
+}
+
+// rendered is the page of a view, compressed. Everybody who comes for the first time gets the same one while the document
+// is the same, and a crowd comes for the first time all at once: theirs is kept.
+func (e *Edge) rendered(ctx *fasthttp.RequestCtx, made firstMade, v *page.View, encoding int) ([]byte, error) {
+	accept := string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptLanguage))
+	first := len(ctx.Request.Header.Peek(fasthttp.HeaderCookie)) == 0 && len(ctx.QueryArgs().QueryString()) == 0 &&
+		len(ctx.Request.Header.Peek(HeaderToken)) == 0 && len(accept) <= maxFirstAccept
+	key := firstPage{v.Room, v.Name, v.Next, accept, encoding}
+	if first {
+		if body, ok := e.firsts.get(key, made); ok {
+			return body, nil
+		}
+	}
+	body, err := e.page.Render(*v, e.language(ctx), accept)
+	if err != nil {
+		return nil, err
+	}
+	switch encoding {
+	case encodingBrotli:
+		body = fasthttp.AppendBrotliBytesLevel(nil, body, brotliQuality)
+	case encodingGzip:
+		body = fasthttp.AppendGzipBytes(nil, body)
+	}
+	if first {
+		e.firsts.put(key, made, body)
+	}
+	return body, nil
 }
 
 // language is the one that the visitor chose, by a link on the page, now or before; empty for none.
@@ -85,8 +111,8 @@ type roomAnswer struct {
 	Place    string            `json:"place,omitempty"`
 	OrderKey string            `json:"orderKey,omitempty"`
 	Lane     string            `json:"lane,omitempty"`
-	Low      *uint32           `json:"low,omitempty"`   // people before it, at least
-	High     *uint32           `json:"high,omitempty"`  // and at most
+	Low      *uint32           `json:"low,omitempty"`  // people before it, at least
+	High     *uint32           `json:"high,omitempty"` // and at most
 	About    bool              `json:"about,omitzero"` // the rank may still grow
 	Opens    string            `json:"opensAt,omitempty"`
 	Expires  string            `json:"expires,omitempty"` // of the admission

@@ -8,11 +8,14 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/andybalholm/brotli"
+
+	"fairgate/internal/wire"
 )
 
 // phase is what a page shows.
@@ -276,5 +279,51 @@ func TestEdge_ABrokenBrandStopsTheStartWithItsName(t *testing.T) {
 	e := &Edge{config: Config{Brands: folder}}
 	if err := e.dress(); err == nil || !strings.Contains(err.Error(), "1.yaml: light.accent: expected a colour") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestRoom_FirstComersShareAPageAndNobodyElseGetsIt holds the kept page against what is rendered for each.
+func TestRoom_FirstComersShareAPageAndNobodyElseGetsIt(t *testing.T) {
+	s := open(t)
+	look := func(f *fan, lang string) string {
+		f.header.Set("Accept", "text/html")
+		f.header.Set("Accept-Language", lang)
+		return string(f.get("/rooms/2").body)
+	}
+	s.state(foyer, wire.RoomPaused)
+	if a, b := look(s.fan(), "fr"), look(s.fan(), "en"); !strings.Contains(a, `lang="fr"`) || !strings.Contains(b, `<html lang="en"`) {
+		t.Error("a language was mixed up with another")
+	}
+	insider := s.fan()
+	insider.join("2")
+	if page := look(insider, "en"); !strings.Contains(page, `data-phase="paused"`) {
+		t.Error("a fan with a place got the page of newcomers")
+	}
+	if page := look(s.fan(), "en"); !strings.Contains(page, `data-phase="new"`) {
+		t.Error("a newcomer got somebody's page")
+	}
+	s.state(foyer, wire.RoomEnded)
+	if page := look(s.fan(), "en"); !strings.Contains(page, `data-phase="ended"`) {
+		t.Error("the page of an older document")
+	}
+	kept := &s.edge.firsts
+	for i := range 2 * maxFirsts {
+		kept.put(firstPage{accept: strconv.Itoa(i)}, firstMade{}, []byte("x"))
+	}
+	if n := len(kept.pages); n > maxFirsts {
+		t.Errorf("%d pages are kept", n)
+	}
+}
+
+func BenchmarkRoom_FirstPage(b *testing.B) {
+	s := open(b)
+	f := s.fan()
+	f.client.Jar = nil
+	f.header.Set("Accept", "text/html")
+	f.header.Set("Accept-Encoding", "br")
+	for b.Loop() {
+		if r := f.get("/rooms/2"); r.status != 200 {
+			b.Fatal(r.status)
+		}
 	}
 }

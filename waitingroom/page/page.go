@@ -173,6 +173,9 @@ func (p *Page) Dress(brands Brands) {
 	p.looks.Store(l)
 }
 
+// Look is a value that changes whenever rooms are dressed anew: what was rendered under another one is out of date.
+func (p *Page) Look() any { return p.looks.Load() }
+
 // style is the style sheet of a room.
 func (l *looks) style(room int64) *Asset {
 	for _, id := range []int64{room, 0} {
