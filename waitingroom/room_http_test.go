@@ -315,6 +315,7 @@ func TestRoom_FirstComersShareAPageAndNobodyElseGetsIt(t *testing.T) {
 	}
 }
 
+// BenchmarkRoom_FirstPage is one client that fetches the page of newcomers, over and over.
 func BenchmarkRoom_FirstPage(b *testing.B) {
 	s := open(b)
 	f := s.fan()
@@ -326,4 +327,5 @@ func BenchmarkRoom_FirstPage(b *testing.B) {
 			b.Fatal(r.status)
 		}
 	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "bench:edge.page:requests/s")
 }
