@@ -1,95 +1,15 @@
 package admin_test
 
 import (
-	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/chromedp"
-
+	"fairgate/internal/embedded/testchrome"
 	"fairgate/internal/sale"
 	"fairgate/internal/store"
 	"fairgate/internal/wire"
 )
-
-// tab is one tab of a fresh chromium.
-type tab struct {
-	t   *testing.T
-	ctx context.Context
-}
-
-// browser opens a tab. Where there is no chromium the test is skipped, unless CI is set.
-func browser(t *testing.T) tab {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("chromium is not installed")
-		}
-		t.Skip("chromium is not installed")
-	}
-	ctx, stop := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.UserDataDir(t.TempDir()))...)
-	t.Cleanup(stop)
-	ctx, cancel := chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil { // starts the browser, which must outlive the limit below
-		t.Fatal(err)
-	}
-	ctx, end := context.WithTimeout(ctx, 40*time.Second)
-	t.Cleanup(end)
-	return tab{t, ctx}
-}
-
-func (b tab) do(steps ...chromedp.Action[chromedp.Void]) {
-	b.t.Helper()
-	if err := chromedp.Do(b.ctx, steps...); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-func (b tab) shows(selector string) {
-	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 12*time.Second)
-	defer cancel()
-	if err := chromedp.Do(ctx, chromedp.WaitReady(chromedp.CSS(selector))); err != nil {
-		b.shoot("failed", 1280, 900, "light")
-		b.t.Fatalf("waited in vain for %s: %v", selector, err)
-	}
-}
-
-func (b tab) click(selector string) {
-	b.t.Helper()
-	b.do(chromedp.Click(chromedp.CSS(selector)))
-}
-
-// shoot keeps a screenshot in a folder that git ignores.
-func (b tab) shoot(name string, width, height int64, scheme string) {
-	b.t.Helper()
-	b.do(chromedp.EmulateViewport(width, height), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
-		return err
-	}))
-	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	folder := filepath.Join("..", "screenshots")
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		b.t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(folder, "admin-"+name+".png"), png, 0o644); err != nil {
-		b.t.Fatal(err)
-	}
-}
 
 // hold puts the bookings of the first n guests into the log, and the payments of the first few.
 func (w *world) hold(event int64, n, paid int) {
@@ -118,7 +38,8 @@ func (w *world) hold(event int64, n, paid int) {
 }
 
 func TestBrowser_OrganiserWatchesAndPauses(t *testing.T) {
-	b := browser(t)
+	b := testchrome.Open(t).Person(1280, 900)
+	b.Shots = "admin-"
 	w := newWorld(t).user(operator, store.RoleOperator)
 	room := w.createRoom(nil)
 	event := w.create(nil)
@@ -128,39 +49,41 @@ func TestBrowser_OrganiserWatchesAndPauses(t *testing.T) {
 	w.want(200, w.api(fmt.Sprintf("/api/rooms/%d/state", room), m{"state": "open"}))
 	w.join(room, 40)
 	w.hold(event, 9, 6)
-	b.do(chromedp.Navigate(fmt.Sprintf("%s/sales/%d", w.server.URL, event)))
-	b.shows(`input[name=password]`)
-	b.shoot("login", 1280, 800, "light")
-	b.do(chromedp.SendKeys(chromedp.CSS(`input[name=email]`), operator), chromedp.SendKeys(chromedp.CSS(`input[name=password]`), password+"\n"))
-	b.shows(`#live[data-room-state=open]`)
-	b.shows(`[data-counts=bookings] .confirmed`)
-	b.shoot("sale", 1280, 900, "light")
-	b.shoot("sale-dark", 1280, 900, "dark")
-	b.shoot("sale-phone", 390, 844, "light")
-	b.do(chromedp.EmulateViewport(1280, 900))
+	b.Opens(fmt.Sprintf("%s/sales/%d", w.server.URL, event))
+	b.Has(`input[name=password]`)
+	b.Shoot("login")
+	b.Types(`input[name=email]`, operator)
+	b.Types(`input[name=password]`, password+"\n")
+	b.Has(`#live[data-room-state=open]`)
+	b.Has(`[data-counts=bookings] .confirmed`)
+	b.Shoot("sale")
+	b.Prefers("prefers-color-scheme", "dark")
+	b.Shoot("sale-dark")
+	b.Prefers()
+	b.Size(390, 844)
+	b.Shoot("sale-phone")
+	b.Size(1280, 900)
 
 	// The page follows by itself what somebody else does.
 	w.hold(event, 12, 0)
-	if _, err := chromedp.Run(b.ctx, chromedp.Poll[bool](`document.querySelector('[data-v="totals.held"]').textContent === "12"`)); err != nil {
-		t.Fatal(err)
-	}
-	b.click(`details.confirm summary`)
-	b.shoot("sale-confirm", 1280, 900, "light")
-	b.click(`details.confirm[open] button.stop`)
-	b.shows(`#live[data-room-state=paused]`)
+	b.Until("the holds of others", func() bool { return b.Text(`[data-v="totals.held"]`) == "12" })
+	b.Clicks(`details.confirm summary`)
+	b.Shoot("sale-confirm")
+	b.Clicks(`details.confirm[open] button.stop`)
+	b.Has(`#live[data-room-state=paused]`)
 	if state := w.roomState(room); state != "paused" {
 		t.Errorf("the room is %s", state)
 	}
-	b.shoot("sale-paused", 1280, 900, "light")
-	b.click(`.controls button.main`)
-	b.shows(`#live[data-room-state=open]`)
+	b.Shoot("sale-paused")
+	b.Clicks(`.controls button.main`)
+	b.Has(`#live[data-room-state=open]`)
 	for name, path := range map[string]string{
 		"home": "/", "event": fmt.Sprintf("/events/%d", event), "new-event": "/events/new", "rooms": "/rooms", "room": fmt.Sprintf("/rooms/%d", room),
 		"new-room": "/rooms/new", "audit": "/audit", "problem": "/events/4711",
 	} {
-		b.do(chromedp.Navigate(w.server.URL + path))
-		b.shows(`main h1`)
-		b.shoot(name, 1280, 900, "light")
+		b.Opens(w.server.URL + path)
+		b.Has(`main h1`)
+		b.Shoot(name)
 	}
 }
 

@@ -5,7 +5,8 @@
 #   scripts/setup.sh [demo] [test] [kafka]        default: demo
 #
 #   demo   postgresql (its programs: our own cluster is made elsewhere)
-#   test   demo, and redis-server, chromium, nginx; stripe-mock into .tools, by Go
+#   test   demo, and redis-server, chromium, nginx, npm; into .tools: stripe-mock, by
+#          Go, and axe-core, the checker of accessibility, by npm
 #   kafka  a Java runtime (17 or newer) and maven, for scripts/kafka.sh
 #
 # Nothing that it installs is started or left to start at boot, and services
@@ -41,7 +42,7 @@ wanted() {
 	for group in "$@"; do
 		case $group in
 		demo) echo postgresql ;;
-		test) echo postgresql redis-server chromium nginx ;;
+		test) echo postgresql redis-server chromium nginx npm ;;
 		kafka) echo default-jre-headless maven ;;
 		*)
 			say "unknown group '$group'; known are demo, test, kafka"
@@ -106,9 +107,26 @@ install_stripe_mock() {
 	GOBIN=$tools GOFLAGS= go install "github.com/stripe/stripe-mock@$stripe_mock"
 }
 
+# The rules by which browser tests judge our pages. Nothing of it is served.
+axe_core=4.14.1
+
+install_axe() {
+	case " $* " in *" test "*) ;; *) return 0 ;; esac
+	axe=$(cd "$(dirname "$0")/.." && pwd)/.tools/axe
+	grep -qs "\"version\": \"$axe_core\"" "$axe/node_modules/axe-core/package.json" && return 0
+	say "installing axe-core $axe_core"
+	mkdir -p "$axe"
+	npm install --prefix "$axe" --no-save --ignore-scripts --no-audit --no-fund --silent "axe-core@$axe_core" >&2
+}
+
 main() {
 	[ $# -gt 0 ] || set -- demo
+	install_packages "$@"
 	install_stripe_mock "$@"
+	install_axe "$@"
+}
+
+install_packages() {
 	packages=$(wanted "$@")
 	missing=
 	for package in $packages; do

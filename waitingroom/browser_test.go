@@ -5,89 +5,16 @@ import (
 	"encoding/binary"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
+	"fairgate/internal/embedded/testchrome"
 	"fairgate/internal/web"
 	"fairgate/internal/wire"
 )
-
-// tab is one tab of a fresh chromium.
-type tab struct {
-	t   *testing.T
-	ctx context.Context
-}
-
-// browser opens a tab. Where there is no chromium the test is skipped, unless CI is set.
-func browser(t *testing.T) tab {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("chromium is not installed")
-		}
-		t.Skip("chromium is not installed")
-	}
-	ctx, stop := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
-		chromedp.UserDataDir(t.TempDir()))...)
-	t.Cleanup(stop)
-	ctx, cancel := chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil { // starts the browser, which must outlive the limit below
-		t.Fatal(err)
-	}
-	ctx, end := context.WithTimeout(ctx, 40*time.Second)
-	t.Cleanup(end)
-	return tab{t, ctx}
-}
-
-func (b tab) do(steps ...chromedp.Action[chromedp.Void]) {
-	b.t.Helper()
-	if err := chromedp.Do(b.ctx, steps...); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-func got[T any](b tab, a chromedp.Action[T]) T {
-	b.t.Helper()
-	v, err := chromedp.Run(b.ctx, a)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return v
-}
-
-// phase waits until the page shows it.
-func phase(name string) chromedp.Action[chromedp.Void] {
-	return chromedp.WaitReady(chromedp.CSS(`body[data-phase="` + name + `"]`))
-}
-
-// shoot keeps a screenshot in a folder that git ignores.
-func (b tab) shoot(name string, width, height int64, scheme string) {
-	b.t.Helper()
-	b.do(chromedp.EmulateViewport(width, height), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
-		return err
-	}))
-	png := got(b, chromedp.FullScreenshot(100))
-	folder := filepath.Join("..", "screenshots")
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		b.t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(folder, "waitingroom-"+name+".png"), png, 0o644); err != nil {
-		b.t.Fatal(err)
-	}
-}
 
 // listen serves the stage on a real port and returns its address.
 func (s *stage) listen() string {
@@ -127,8 +54,9 @@ func (s *stage) crowd(room int64, people int) {
 	})
 }
 
-func TestBrowser_AFanWaitsAndIsLetIn(t *testing.T) {
-	b := browser(t)
+// withSolver is a stage whose page has the real solver, and work that takes it a moment.
+func withSolver(t *testing.T) *stage {
+	t.Helper()
 	solver, err := os.ReadFile("../botguard/puzzle/browser/solver.js")
 	if err != nil {
 		t.Fatal(err)
@@ -139,56 +67,202 @@ func TestBrowser_AFanWaitsAndIsLetIn(t *testing.T) {
 		price.SubPuzzles, price.Difficulty = 4, 20_000
 		return Verdict{Allow: true, Status: 200, Price: price}
 	}
+	return s
+}
+
+// someone opens a browser with one person before a phone.
+func someone(t *testing.T) *testchrome.Person {
+	t.Helper()
+	p := testchrome.Open(t).Person(390, 844)
+	p.Shots = "waitingroom-"
+	return p
+}
+
+func inPhase(name string) string { return `body[data-phase="` + name + `"]` }
+
+// state opens or closes a room, and waits until the edge knows.
+func (s *stage) state(room int64, state wire.RoomState) {
+	s.t.Helper()
+	s.order(room, &wire.SetRoom{State: state})
+	s.until(state.String(), func() bool { d := s.edge.docs.newest(room); return d != nil && d.doc.State == state.String() })
+}
+
+// gone waits until nobody of a room is in line any more.
+func (s *stage) gone(room int64) {
+	s.t.Helper()
+	s.until("nobody in line", func() bool { d := s.edge.docs.newest(room); return d != nil && d.doc.Waiting == 0 })
+}
+
+func TestBrowser_AFanWaitsAndIsLetIn(t *testing.T) {
+	p := someone(t)
+	s := withSolver(t)
 	s.order(slow, &wire.DefineRoom{Cap: 10_000, PerMinute: 300})
 	s.order(slow, &wire.Signal{Left: 1204, Coming: 37, Price: 1_250_000, Currency: [3]byte{'V', 'N', 'D'}, Headroom: -1, SourceSeq: 1})
 	s.crowd(slow, 40)
 	base := s.listen()
-	b.do(chromedp.EmulateViewport(390, 844), chromedp.Navigate(base+"/rooms/7"), phase("early"),
-		chromedp.WaitVisible(chromedp.CSS("#number")))
-	if number := got(b, chromedp.Text(chromedp.CSS("#number"))); number != "40" {
-		t.Errorf("number %q", number)
-	}
-	b.shoot("early", 390, 844, "light")
-	s.order(slow, &wire.SetRoom{State: wire.RoomOpen})
-	s.until("opened", func() bool { d := s.edge.docs.newest(slow); return d != nil && d.doc.State == "open" })
-	b.do(chromedp.Reload(), phase("waiting")) // a reload keeps the place
-	b.shoot("waiting", 390, 844, "light")
-	b.shoot("waiting-dark", 1200, 900, "dark")
+	p.Opens(base + "/rooms/7")
+	p.Has(inPhase("early"))
+	p.Until("40 ahead", func() bool { return p.Text("#number") == "40" })
+	p.Shoot("early")
+	s.state(slow, wire.RoomOpen)
+	p.Opens(base + "/rooms/7") // a reload keeps the place
+	p.Has(inPhase("waiting"))
+	p.Shoot("waiting")
 	s.order(slow, &wire.SetOutflow{PerMinute: 60_000, Cap: 10_000})
-	for end := time.Now().Add(20 * time.Second); !strings.HasSuffix(got(b, chromedp.Location()), "/events/7"); {
-		b.do(chromedp.Sleep(50 * time.Millisecond))
-		if time.Now().After(end) {
-			t.Fatalf("still at %s", got(b, chromedp.Location()))
-		}
-	}
+	p.Until("the shop", func() bool { return strings.HasSuffix(p.Location(), "/events/7") })
 	if n := s.joined.Load(); n != 41 {
 		t.Errorf("%d places, want the crowd's 40 and one", n)
 	}
-	b.do(chromedp.Navigate(base+"/rooms/7"), phase("admitted"))
-	b.shoot("admitted", 390, 844, "light")
+	p.Opens(base + "/rooms/7")
+	p.Has(inPhase("admitted"))
+	p.Shoot("admitted")
+}
+
+func TestBrowser_AMissedTurnIsStillGoodWithinItsGrace(t *testing.T) {
+	p := someone(t)
+	s := withSolver(t)
+	s.order(slow, &wire.DefineRoom{Cap: 10, PerMinute: 60_000, Claim: 100_000, Grace: 600_000_000})
+	s.state(slow, wire.RoomPaused)
+	base := s.listen()
+	p.Opens(base + "/rooms/7")
+	p.Has(inPhase("paused"))
+	p.Opens("about:blank") // closes the page
+	s.state(slow, wire.RoomOpen)
+	s.until("invited", func() bool {
+		d := s.edge.docs.newest(slow)
+		return len(d.doc.Lanes) > 0 && d.doc.Lanes[0].InvitedTo != ""
+	})
+	time.Sleep(300 * time.Millisecond) // three times the time to claim
+	p.Opens(base + "/rooms/7")
+	p.Until("the shop", func() bool { return strings.HasSuffix(p.Location(), "/events/7") })
+}
+
+func TestBrowser_ATurnMissedForGoodIsSaidAndANewPlaceOffered(t *testing.T) {
+	p := someone(t)
+	s := withSolver(t)
+	s.order(slow, &wire.DefineRoom{Cap: 10, PerMinute: 60_000, Claim: 100_000, Grace: 300_000})
+	s.state(slow, wire.RoomPaused)
+	base := s.listen()
+	p.Opens(base + "/rooms/7")
+	p.Has(inPhase("paused"))
+	p.Opens("about:blank")
+	s.state(slow, wire.RoomOpen)
+	s.gone(slow)
+	s.state(slow, wire.RoomPaused)
+	p.Opens(base + "/rooms/7")
+	p.Has(inPhase("missed"))
+	p.Sees("Your turn has passed", "missed for too long", "take a new place")
+	p.Shoot("missed")
+	p.Clicks("#join button")
+	p.Has(inPhase("paused"))
+	if n := s.joined.Load(); n != 2 {
+		t.Errorf("%d places, want the missed one and the new one", n)
+	}
+}
+
+func TestBrowser_TabsShareOnePlace(t *testing.T) {
+	first := someone(t)
+	s := withSolver(t)
+	s.order(slow, &wire.DefineRoom{Cap: 10, PerMinute: 60_000})
+	s.state(slow, wire.RoomPaused)
+	base := s.listen()
+	second := first.Tab(390, 844)
+	done := make(chan struct{})
+	go func() { // both at once, before either has a cookie
+		defer close(done)
+		second.Opens(base + "/rooms/7")
+	}()
+	first.Opens(base + "/rooms/7")
+	<-done
+	number := func(p *testchrome.Person) string {
+		p.Has(inPhase("paused"))
+		return p.Text("#proof") + testchrome.Eval[string](p, `document.getElementById("proof").textContent`)
+	}
+	if a, b := number(first), number(second); a == "" || a != b {
+		t.Errorf("places %q and %q", a, b)
+	}
+	third := first.Tab(390, 844)
+	third.Opens(base + "/rooms/7")
+	if a, b := number(first), number(third); a != b {
+		t.Errorf("places %q and %q", a, b)
+	}
+	if n := s.joined.Load(); n != 1 {
+		t.Errorf("%d places", n)
+	}
+	s.state(slow, wire.RoomOpen)
+	tabs := []*testchrome.Person{first, second, third}
+	in := func() (gone, told int) {
+		for _, p := range tabs {
+			if strings.HasSuffix(p.Location(), "/events/7") {
+				gone++
+			} else if p.Count(inPhase("admitted")) == 1 {
+				told++
+			}
+		}
+		return gone, told
+	}
+	first.Until("one tab in the shop, the others told", func() bool { gone, told := in(); return gone == 1 && told == 2 })
+	if d := s.edge.docs.newest(slow); d.doc.Inside > 1 {
+		t.Errorf("%d inside", d.doc.Inside)
+	}
+}
+
+func TestBrowser_LeavingInOneTabIsKnownInTheOther(t *testing.T) {
+	first := someone(t)
+	s := withSolver(t)
+	s.order(slow, &wire.DefineRoom{Cap: 10, PerMinute: 60_000})
+	s.state(slow, wire.RoomPaused)
+	base := s.listen()
+	first.Opens(base + "/rooms/7")
+	first.Has(inPhase("paused"))
+	second := first.Tab(390, 844)
+	second.Opens(base + "/rooms/7")
+	second.Has(inPhase("paused"))
+	second.Clicks("details:has(#leave) summary")
+	second.Clicks("#leave button")
+	second.Has(inPhase("left"))
+	first.Has(inPhase("left"))
 }
 
 func TestBrowser_WithoutJavaScriptAFanIsLetIn(t *testing.T) {
-	b := browser(t)
+	p := someone(t)
 	s := open(t, func(c *Config, _ *Deps) { c.TimedWait = 1500 * time.Millisecond })
 	base := s.listen()
-	b.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
-		return err
-	}), chromedp.EmulateViewport(390, 844), chromedp.Navigate(base+"/rooms/1"))
-	b.shoot("join", 390, 844, "light")
-	b.do(chromedp.Click(chromedp.CSS("form.new button")), phase("checking"))
-	b.shoot("checking", 390, 844, "light")
-	b.do(phase("ready"), chromedp.Click(chromedp.CSS("form.ready button")),
-		chromedp.WaitNotPresent(chromedp.CSS(`body[data-phase="ready"]`)))
-	s.until("invited", func() bool {
-		b.do(chromedp.Navigate(base + "/rooms/1"))
-		return got(b, chromedp.AttributeValue(chromedp.CSS("body"), "data-phase")).Value == "invited"
+	p.NoScripts()
+	p.Opens(base + "/rooms/1")
+	p.Shoot("join")
+	p.Clicks("form.new button")
+	p.Has(inPhase("checking"))
+	p.Shoot("checking")
+	p.Has(inPhase("ready")) // by the Refresh header
+	p.Clicks("form.ready button")
+	p.Until("a place", func() bool { return p.Count("#proof") == 1 && p.Count(inPhase("ready")) == 0 })
+	p.Until("invited", func() bool {
+		_ = chromedp.Do(p.Context, chromedp.Navigate(base+"/rooms/1")) // the Refresh header may come in between
+		return p.Count(inPhase("invited")) == 1
 	})
-	b.shoot("invited", 390, 844, "dark")
-	b.do(chromedp.Click(chromedp.CSS("form.invited button")),
-		chromedp.WaitNotPresent(chromedp.CSS(`body[data-phase="invited"]`)))
-	if where := got(b, chromedp.Location()); !strings.HasSuffix(where, "/events/7") {
-		t.Errorf("at the end: %s", where)
-	}
+	p.Shoot("invited")
+	p.Clicks("form.invited button")
+	p.Until("the shop", func() bool { return strings.HasSuffix(p.Location(), "/events/7") })
+}
+
+func TestBrowser_WithoutJavaScriptAMissedTurnIsSaid(t *testing.T) {
+	p := someone(t)
+	s := open(t, func(c *Config, _ *Deps) { c.TimedWait = 100 * time.Millisecond })
+	s.order(slow, &wire.DefineRoom{Cap: 10, PerMinute: 60_000, Claim: 100_000, Grace: 300_000})
+	s.state(slow, wire.RoomPaused)
+	base := s.listen()
+	p.NoScripts()
+	p.Opens(base + "/rooms/7")
+	p.Clicks("form.new button")
+	p.Has(inPhase("ready"))
+	p.Clicks("form.ready button")
+	p.Has(inPhase("paused"))
+	p.Opens("about:blank")
+	s.state(slow, wire.RoomOpen)
+	s.gone(slow)
+	p.Opens(base + "/rooms/7")
+	p.Clicks("form.invited button")
+	p.Has(inPhase("missed"))
+	p.Sees("Your turn has passed", "missed for too long")
 }

@@ -42,6 +42,7 @@ type Config struct {
 	TimedWait   time.Duration `yaml:"timedWait" default:"5s" help:"what a place without JavaScript costs: waiting"`
 	Refresh     time.Duration `yaml:"roomRefresh" default:"5s" help:"how often the list of rooms is read"`
 	Sites       []Site        `yaml:"sites" help:"parts of other sites that rooms protect; a room that is named here admits there, and needs no event"`
+	Brands      string        `yaml:"brands" help:"folder with the looks of rooms, read again as they change: default.yaml, ROOM.yaml and logos; empty for our own looks"`
 }
 
 func (c Config) withDefaults() Config {
@@ -139,6 +140,7 @@ type Edge struct {
 	docs    documents
 	heard   heard
 	page    *page.Page
+	firsts  firsts
 	metrics metrics
 }
 
@@ -170,6 +172,9 @@ func New(c Config, d Deps) (*Edge, error) {
 	}
 	if e.page, err = page.New(d.SolverJS); err != nil {
 		return nil, fmt.Errorf("waiting room: %w", err)
+	}
+	if err := e.dress(); err != nil {
+		return nil, fmt.Errorf("waiting room: brands: %w", err)
 	}
 	e.heard = newHeard()
 	e.docs = newDocuments(d.Documents.Partitions)
@@ -206,6 +211,7 @@ func (e *Edge) Run(ctx context.Context) error {
 		})
 	}
 	wg.Go(func() { e.rooms.run(ctx, e.deps.Rooms, e.config.Refresh, e.deps.Log) })
+	wg.Go(func() { e.keepDressed(ctx) })
 	wg.Wait()
 	return errors.Join(errs...)
 }

@@ -3,6 +3,8 @@ package waitingroom
 import (
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -20,7 +22,10 @@ const (
 	refreshUnknown = 3
 )
 
-// getRoom renders where the visitor stands.
+// cookieLanguage keeps the language that somebody chose on the page.
+const cookieLanguage = "fg_lang"
+
+// getRoom shows where the visitor stands: to people as a page, to programs as JSON.
 func (e *Edge) getRoom(ctx *fasthttp.RequestCtx) error {
 	room, err := e.room(ctx)
 	if err != nil {
@@ -34,27 +39,116 @@ func (e *Edge) getRoom(ctx *fasthttp.RequestCtx) error {
 		return err
 	}
 	e.remember(ctx, room)
+	// Before the view: a newer document in between only means that what is kept is of no use.
+	made := firstMade{e.docs.newest(room.ID), e.page.Look()}
 	v, refresh := e.view(ctx, room, who)
+	h := &ctx.Response.Header
+	h.Set(fasthttp.HeaderVary, "Accept, Accept-Encoding, Accept-Language, Cookie, "+HeaderVisitor+", "+HeaderToken)
+	if !web.WantsHTML(ctx) {
+		return e.answerRoom(ctx, room, &v, refresh)
+	}
 	if notice := string(ctx.QueryArgs().Peek("notice")); notice == "asked" || noticed(notice) {
 		v.Notice = notice
 	}
-	body, err := e.page.Render(v, string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptLanguage)))
+	if v.Phase == page.Arriving && v.Notice == "gone" {
+		v.Phase = page.Missed
+	}
+	encoding := negotiate(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)))
+	body, err := e.rendered(ctx, made, &v, encoding)
 	if err != nil {
 		return err
 	}
-	h := &ctx.Response.Header
 	h.Set(fasthttp.HeaderContentSecurityPolicy, page.Policy(room.Next))
-	h.Set(fasthttp.HeaderVary, "Accept-Encoding, Accept-Language, Cookie")
 	if refresh > 0 && web.Cookie(ctx, CookieScript) == "" {
 		h.Set("Refresh", fmt.Sprintf("%d; url=/rooms/%d", refresh, room.ID))
 	}
-	if allows(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)), "gzip") {
-		h.Set(fasthttp.HeaderContentEncoding, "gzip")
-		body = fasthttp.AppendGzipBytes(nil, body)
+	if encoding != encodingPlain {
+		h.Set(fasthttp.HeaderContentEncoding, encodingNames[encoding])
 	}
 	web.WriteHTML(ctx, http.StatusOK, body)
 	return nil
 }
+
+// rendered is the page of a view, compressed. Everybody who comes for the first time gets the same one while the document
+// is the same, and a crowd comes for the first time all at once: theirs is kept.
+func (e *Edge) rendered(ctx *fasthttp.RequestCtx, made firstMade, v *page.View, encoding int) ([]byte, error) {
+	accept := string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptLanguage))
+	first := len(ctx.Request.Header.Peek(fasthttp.HeaderCookie)) == 0 && len(ctx.QueryArgs().QueryString()) == 0 &&
+		len(ctx.Request.Header.Peek(HeaderToken)) == 0 && len(accept) <= maxFirstAccept
+	key := firstPage{v.Room, v.Name, v.Next, accept, encoding}
+	if first {
+		if body, ok := e.firsts.get(key, made); ok {
+			return body, nil
+		}
+	}
+	body, err := e.page.Render(*v, e.language(ctx), accept)
+	if err != nil {
+		return nil, err
+	}
+	switch encoding {
+	case encodingBrotli:
+		body = fasthttp.AppendBrotliBytesLevel(nil, body, brotliQuality)
+	case encodingGzip:
+		body = fasthttp.AppendGzipBytes(nil, body)
+	}
+	if first {
+		e.firsts.put(key, made, body)
+	}
+	return body, nil
+}
+
+// language is the one that the visitor chose, by a link on the page, now or before; empty for none.
+func (e *Edge) language(ctx *fasthttp.RequestCtx) string {
+	if lang := string(ctx.QueryArgs().Peek("lang")); e.page.Speaks(lang) {
+		e.cookie(ctx, cookieLanguage, lang, 365*24*time.Hour)
+		return lang
+	}
+	return web.Cookie(ctx, cookieLanguage)
+}
+
+// roomAnswer is the page for programs. Counts that are not known are left out.
+type roomAnswer struct {
+	Room     int64             `json:"room"`
+	Name     string            `json:"name"`
+	Phase    page.Phase        `json:"phase"`
+	Place    string            `json:"place,omitempty"`
+	OrderKey string            `json:"orderKey,omitempty"`
+	Lane     string            `json:"lane,omitempty"`
+	Low      *uint32           `json:"low,omitempty"`  // people before it, at least
+	High     *uint32           `json:"high,omitempty"` // and at most
+	About    bool              `json:"about,omitzero"` // the rank may still grow
+	Opens    string            `json:"opensAt,omitempty"`
+	Expires  string            `json:"expires,omitempty"` // of the admission
+	Retry    int               `json:"retryAfter,omitzero"`
+	Next     string            `json:"next,omitempty"`
+	Links    map[string]string `json:"links"`
+}
+
+func (e *Edge) answerRoom(ctx *fasthttp.RequestCtx, room Room, v *page.View, refresh int) error {
+	out := roomAnswer{
+		Room: room.ID, Name: room.Name, Phase: v.Phase, Place: v.Place, OrderKey: v.Key, Lane: v.Lane, About: v.Young,
+		Retry: refresh, Links: make(map[string]string, len(roomLinks)),
+	}
+	if v.Known {
+		out.Low, out.High = &v.Low, &v.High
+	}
+	switch {
+	case v.Phase == page.Admitted:
+		out.Expires, out.Next = instantText(v.Until), room.Next
+	case v.Until > 0:
+		out.Opens = instantText(v.Until)
+	}
+	for _, name := range roomLinks {
+		out.Links[name] = fmt.Sprintf("/rooms/%d/%s", room.ID, name)
+	}
+	if refresh > 0 {
+		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(refresh))
+	}
+	return web.WriteJSON(ctx, http.StatusOK, out)
+}
+
+// roomLinks are the steps below a room's path.
+var roomLinks = [...]string{"arrive", "join", "queue", "place", "enter", "leave"}
 
 // view finds out the visitor's phase and what to show, and after how many seconds a page without JavaScript looks again
 // (0 for never).
@@ -136,7 +230,7 @@ func (e *Edge) line(v *page.View, d *document, lane wire.Lane) {
 		return
 	}
 	v.Line = page.Line{
-		Known: true, Waiting: d.doc.Waiting, PerMinute: d.doc.PerMinute, Left: d.doc.Left, Coming: d.doc.Coming,
+		Known: true, Draw: d.doc.Mode == "draw", Waiting: d.doc.Waiting, PerMinute: d.doc.PerMinute, Left: d.doc.Left, Coming: d.doc.Coming,
 		Price: d.doc.Price, Currency: d.doc.Currency,
 	}
 	if l := laneOf(&d.doc, lane); l != nil {
@@ -170,12 +264,21 @@ func (e *Edge) getAsset(ctx *fasthttp.RequestCtx) error {
 	h := &ctx.Response.Header
 	h.Set(fasthttp.HeaderCacheControl, "public, max-age=31536000, immutable")
 	h.Set(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
-	ctx.SetContentType(asset.Type)
-	body := asset.Body
-	if allows(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)), "gzip") {
-		h.Set(fasthttp.HeaderContentEncoding, "gzip")
-		body = fasthttp.AppendGzipBytes(nil, body)
+	if strings.HasPrefix(asset.Type, "image/") {
+		h.Set(fasthttp.HeaderContentSecurityPolicy, page.ImagePolicy)
 	}
-	ctx.Response.SetBodyRaw(body)
+	ctx.SetContentType(asset.Type)
+	encoding := negotiate(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)))
+	if encoding != encodingPlain {
+		h.Set(fasthttp.HeaderContentEncoding, encodingNames[encoding])
+	}
+	switch encoding {
+	case encodingBrotli:
+		ctx.Response.SetBodyRaw(asset.Brotli())
+	case encodingGzip:
+		ctx.Response.SetBodyRaw(asset.Gzip())
+	default:
+		ctx.Response.SetBodyRaw(asset.Body)
+	}
 	return nil
 }

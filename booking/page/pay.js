@@ -12,7 +12,13 @@ async function begin() {
   const payment = await answer.json();
   if (!answer.ok) throw new Error(payment.detail || payment.title);
   const stripe = Stripe(payment.publishableKey);
-  const elements = stripe.elements({ clientSecret: payment.clientSecret });
+  // The provider draws its fields in a frame of its own, which does not see our colours.
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const brand = getComputedStyle(document.documentElement).getPropertyValue("--brand").trim();
+  const elements = stripe.elements({
+    clientSecret: payment.clientSecret,
+    appearance: { theme: dark ? "night" : "stripe", variables: { colorPrimary: brand } },
+  });
   elements.create("payment").mount("#element");
   form.addEventListener("submit", async (event) => {
     event.preventDefault();

@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
 	"github.com/valyala/fasthttp"
 
 	"fairgate/admin"
 	"fairgate/internal/crowd"
+	"fairgate/internal/embedded/testchrome"
 	"fairgate/internal/store"
 )
 
@@ -27,28 +27,47 @@ const (
 	tiny    = 13
 )
 
+// person is somebody in front of a screen.
+type person struct{ *testchrome.Person }
+
+// looks keeps pictures of a page in both schemes and holds it against the rules of accessibility.
+func (p person) looks(name string) {
+	p.T.Helper()
+	for _, scheme := range []string{"light", "dark"} {
+		p.Prefers("prefers-color-scheme", scheme)
+		p.Accessible(name + ", " + scheme)
+		p.Shoot(name + "-" + scheme)
+	}
+	p.Prefers()
+}
+
 // TestBrowser_AWholeSaleAsPeopleSeeIt walks a fan at a phone from the programme to valid tickets, an organiser who pauses
 // the room meanwhile, and a fan whose browser runs no scripts. They share one stack, and each step is what the next one
 // begins with.
 func TestBrowser_AWholeSaleAsPeopleSeeIt(t *testing.T) {
-	chrome := openChrome(t)
+	chrome := testchrome.Open(t)
 	s := openTheatre(t)
-	fan, organiser, plain := chrome.person(390, 844), chrome.person(1280, 900), chrome.person(390, 844)
+	at := func(width, height int64) person {
+		p := person{chrome.Person(width, height)}
+		p.Shots = "sale-"
+		return p
+	}
+	fan, organiser, plain := at(390, 844), at(1280, 900), at(390, 844)
 
 	fan.looksAround(s)
 	fan.waitsInLine(s)
 	organiser.logsIn(s)
 	organiser.pauses()
-	fan.sees("The line is paused", "nobody overtakes you")
-	fan.shoot("fan-04-paused")
+	fan.Sees("The line is paused", "nobody overtakes you")
+	fan.looks("fan-04-paused")
 	organiser.resumesFaster()
 	fan.holds()
 	fan.pays()
 	fan.findsTheTickets(s)
 	fan.takesAFreeTicket(s)
 
-	plain.noScripts()
-	plain.opens(fmt.Sprintf("%s/events/%d", s.shopURL(), tiny))
+	plain.NoScripts()
+	plain.Opens(fmt.Sprintf("%s/events/%d", s.shopURL(), tiny))
 	fan.takesTheLastOne(s)
 	plain.comesTooLate(s)
 	plain.buysByForms(s)
@@ -57,185 +76,185 @@ func TestBrowser_AWholeSaleAsPeopleSeeIt(t *testing.T) {
 }
 
 func (p person) looksAround(s *stack) {
-	p.opens(s.shopURL() + "/")
-	p.sees("Aurora Kings", "Hà Nội Jazz Đêm", "290,000 VND", "8.000 KWD", "Free")
-	p.shoot("fan-01-programme")
-	p.types(`input[name=search]`, "ha noi\n")
-	p.until("one result", func() bool { return p.count(".card") == 1 })
-	p.sees("Hà Nội Jazz Đêm")
-	p.shoot("fan-01-search")
-	p.opens(fmt.Sprintf("%s/events/%d", s.shopURL(), hanoi))
-	p.sees("470,000 VND", "Hold tickets") // no waiting room
-	p.shoot("fan-01-dong")
-	p.opens(fmt.Sprintf("%s/events/%d", s.shopURL(), kuwait))
-	p.sees("13.000 KWD")
+	p.Opens(s.shopURL() + "/")
+	p.Sees("Aurora Kings", "Hà Nội Jazz Đêm", "290,000 VND", "8.000 KWD", "Free")
+	p.looks("fan-01-programme")
+	p.Types(`input[name=search]`, "ha noi\n")
+	p.Until("one result", func() bool { return p.Count(".card") == 1 })
+	p.Sees("Hà Nội Jazz Đêm")
+	p.looks("fan-01-search")
+	p.Opens(fmt.Sprintf("%s/events/%d", s.shopURL(), hanoi))
+	p.Sees("470,000 VND", "Hold tickets") // no waiting room
+	p.looks("fan-01-dong")
+	p.Opens(fmt.Sprintf("%s/events/%d", s.shopURL(), kuwait))
+	p.Sees("13.000 KWD")
 }
 
 func (p person) waitsInLine(s *stack) {
-	p.opens(fmt.Sprintf("%s/events/%d", s.shopURL(), stadium))
-	p.sees("Aurora Kings", "69.50 EUR", "waiting room")
-	p.lacks("Hold tickets")
-	p.shoot("fan-02-event")
-	p.clicks("main a.button")
-	p.has(`body[data-phase="waiting"]`)
-	p.sees("You are in line", "ahead of you")
-	p.until("a number of people", func() bool { return regexp.MustCompile(`^[1-9]\d*$`).MatchString(p.text("#number")) })
-	p.shoot("fan-03-waiting")
+	p.Opens(fmt.Sprintf("%s/events/%d", s.shopURL(), stadium))
+	p.Sees("Aurora Kings", "69.50 EUR", "waiting room")
+	p.Lacks("Hold tickets")
+	p.looks("fan-02-event")
+	p.Clicks("main a.button")
+	p.Has(`body[data-phase="waiting"]`)
+	p.Sees("You are in line", "ahead of you")
+	p.Until("a number of people", func() bool { return regexp.MustCompile(`^[1-9]\d*$`).MatchString(p.Text("#number")) })
+	p.looks("fan-03-waiting")
 }
 
 func (p person) logsIn(s *stack) {
-	p.opens(fmt.Sprintf("%s/sales/%d", s.adminURL(), stadium))
-	p.sees("Password")
-	p.shoot("organiser-01-login")
-	p.types(`input[name=email]`, demoUser)
-	p.types(`input[name=password]`, "wrong\n")
-	p.has(`[role=alert]`)
-	p.types(`input[name=password]`, s.secrets.Password+"\n")
-	p.has(`#live[data-room-state=open]`)
-	p.sees("Aurora Kings", "Waiting")
-	p.until("people in line", func() bool { n := p.text(`[data-v="room.live.waiting"]`); return n != "" && n != "0" })
-	p.shoot("organiser-02-sale")
+	p.Opens(fmt.Sprintf("%s/sales/%d", s.adminURL(), stadium))
+	p.Sees("Password")
+	p.Shoot("organiser-01-login")
+	p.Types(`input[name=email]`, demoUser)
+	p.Types(`input[name=password]`, "wrong\n")
+	p.Has(`[role=alert]`)
+	p.Types(`input[name=password]`, s.secrets.Password+"\n")
+	p.Has(`#live[data-room-state=open]`)
+	p.Sees("Aurora Kings", "Waiting")
+	p.Until("people in line", func() bool { n := p.Text(`[data-v="room.live.waiting"]`); return n != "" && n != "0" })
+	p.Shoot("organiser-02-sale")
 }
 
 func (p person) pauses() {
-	p.clicks(`details.confirm summary`)
-	p.sees("nobody is invited until you resume")
-	p.shoot("organiser-03-confirm")
-	p.clicks(`details.confirm[open] button.stop`)
-	p.has(`#live[data-room-state=paused]`)
-	p.sees("paused")
-	p.shoot("organiser-04-paused")
+	p.Clicks(`details.confirm summary`)
+	p.Sees("nobody is invited until you resume")
+	p.Shoot("organiser-03-confirm")
+	p.Clicks(`details.confirm[open] button.stop`)
+	p.Has(`#live[data-room-state=paused]`)
+	p.Sees("paused")
+	p.Shoot("organiser-04-paused")
 }
 
 func (p person) resumesFaster() {
-	p.clicks(`.controls button.main`)
-	p.has(`#live[data-room-state=open]`)
-	p.fills(`input[name=perMinute]`, "60000")
-	p.fills(`input[name=cap]`, "400")
-	p.clicks(`form[action*="/outflow"] button`)
-	p.until("the new cap", func() bool { return p.text(`[data-v="room.live.cap"]`) == "400" })
-	p.shoot("organiser-05-resumed")
+	p.Clicks(`.controls button.main`)
+	p.Has(`#live[data-room-state=open]`)
+	p.Fills(`input[name=perMinute]`, "60000")
+	p.Fills(`input[name=cap]`, "400")
+	p.Clicks(`form[action*="/outflow"] button`)
+	p.Until("the new cap", func() bool { return p.Text(`[data-v="room.live.cap"]`) == "400" })
+	p.Shoot("organiser-05-resumed")
 }
 
 // holds goes on from the line: the page itself goes to the event once it is the fan's turn.
 func (p person) holds() {
-	p.sees("Hold tickets")
-	p.shoot("fan-05-admitted")
-	p.fills(`select[name="items[0].quantity"]`, "2")
-	p.fills(`select[name="items[1].quantity"]`, "1")
-	p.clicks(`form[action="/booking"] button`)
-	p.sees("Held for you", "2 × Regular", "1 × Reduced", "182.50 EUR")
-	first := p.text(`[role=timer]`)
+	p.Sees("Hold tickets")
+	p.looks("fan-05-admitted")
+	p.Fills(`select[name="items[0].quantity"]`, "2")
+	p.Fills(`select[name="items[1].quantity"]`, "1")
+	p.Clicks(`form[action="/booking"] button`)
+	p.Sees("Held for you", "2 × Regular", "1 × Reduced", "182.50 EUR")
+	first := p.Text(`[role=timer]`)
 	if !regexp.MustCompile(`^[45]:\d\d left$`).MatchString(first) {
-		p.t.Errorf("the hold's countdown says %q", first)
+		p.T.Errorf("the hold's countdown says %q", first)
 	}
-	p.until("the countdown moves", func() bool { return p.text(`[role=timer]`) != first })
-	p.shoot("fan-06-held")
+	p.Until("the countdown moves", func() bool { return p.Text(`[role=timer]`) != first })
+	p.looks("fan-06-held")
 }
 
 // pays is declined first, as cards are.
 func (p person) pays() {
-	p.clicks(`form[action="/pay"] button`)
-	p.sees("Pay 182.50 EUR", "no money moves")
-	p.shoot("fan-07-pay")
-	p.clicks(`button[value=decline]`)
-	p.has(`form[action="/pay"]`)
-	p.sees("Held for you", "declined")
-	p.shoot("fan-08-declined")
-	p.clicks(`form[action="/pay"] button`)
-	p.clicks(`button[value=pay]`)
-	p.sees("Your tickets are ready", "182.50 EUR")
-	p.until("three valid tickets", func() bool { return p.count(`.tickets .good`) == 3 })
-	p.shoot("fan-09-confirmed")
+	p.Clicks(`form[action="/pay"] button`)
+	p.Sees("Pay 182.50 EUR", "no money moves")
+	p.looks("fan-07-pay")
+	p.Clicks(`button[value=decline]`)
+	p.Has(`form[action="/pay"]`)
+	p.Sees("Held for you", "declined")
+	p.looks("fan-08-declined")
+	p.Clicks(`form[action="/pay"] button`)
+	p.Clicks(`button[value=pay]`)
+	p.Sees("Your tickets are ready", "182.50 EUR")
+	p.Until("three valid tickets", func() bool { return p.Count(`.tickets .good`) == 3 })
+	p.looks("fan-09-confirmed")
 }
 
 func (p person) findsTheTickets(s *stack) {
-	p.opens(s.shopURL() + "/me")
-	p.sees("Aurora Kings", "Confirmed", "Messages", "Tickets ready: Aurora Kings")
-	p.shoot("fan-10-my-tickets")
+	p.Opens(s.shopURL() + "/me")
+	p.Sees("Aurora Kings", "Confirmed", "Messages", "Tickets ready: Aurora Kings")
+	p.looks("fan-10-my-tickets")
 }
 
 func (p person) takesAFreeTicket(s *stack) {
-	p.opens(fmt.Sprintf("%s/events/%d", s.shopURL(), free))
-	p.sees("Free")
-	p.shoot("fan-11-free")
-	p.clicks(`form[action="/booking"] button`)
-	p.sees("Held for you", "Nothing to pay")
-	p.shoot("fan-12-free-held")
-	p.clicks(`form[action="/pay"] button`)
-	p.sees("Your tickets are ready") // without a look at the payment page
-	if here := p.location(); !strings.HasPrefix(here, s.shopURL()) {
-		p.t.Errorf("a free ticket led to %s", here)
+	p.Opens(fmt.Sprintf("%s/events/%d", s.shopURL(), free))
+	p.Sees("Free")
+	p.looks("fan-11-free")
+	p.Clicks(`form[action="/booking"] button`)
+	p.Sees("Held for you", "Nothing to pay")
+	p.looks("fan-12-free-held")
+	p.Clicks(`form[action="/pay"] button`)
+	p.Sees("Your tickets are ready") // without a look at the payment page
+	if here := p.Location(); !strings.HasPrefix(here, s.shopURL()) {
+		p.T.Errorf("a free ticket led to %s", here)
 	}
-	p.shoot("fan-12-free-confirmed")
+	p.looks("fan-12-free-confirmed")
 }
 
 func (p person) takesTheLastOne(s *stack) {
-	p.opens(fmt.Sprintf("%s/events/%d", s.shopURL(), tiny))
-	p.clicks(`form[action="/booking"] button`)
-	p.sees("Held for you")
+	p.Opens(fmt.Sprintf("%s/events/%d", s.shopURL(), tiny))
+	p.Clicks(`form[action="/booking"] button`)
+	p.Sees("Held for you")
 }
 
 // comesTooLate begins on the event's page, which the last ticket has left meanwhile.
 func (p person) comesTooLate(s *stack) {
-	p.clicks(`form[action="/booking"] button`)
-	p.sees("Sold out", "Join the waitlist", "Back to the event")
-	p.shoot("plain-01-too-late")
-	p.until("sold out", func() bool { // a page may be a second old
-		p.opens(fmt.Sprintf("%s/events/%d", s.shopURL(), tiny))
-		return strings.Contains(p.text("body"), "Sold out for now")
+	p.Clicks(`form[action="/booking"] button`)
+	p.Sees("Sold out", "Join the waitlist", "Back to the event")
+	p.Shoot("plain-01-too-late")
+	p.Until("sold out", func() bool { // a page may be a second old
+		p.Opens(fmt.Sprintf("%s/events/%d", s.shopURL(), tiny))
+		return strings.Contains(p.Text("body"), "Sold out for now")
 	})
-	p.shoot("plain-01-sold-out")
-	p.clicks(`form[action="/booking"] button`)
-	p.sees("On the waitlist")
-	p.shoot("plain-02-waitlisted")
-	p.until("sold out in the programme", func() bool {
-		p.opens(s.shopURL() + "/")
-		return strings.Contains(p.text("body"), "Sold out")
+	p.Shoot("plain-01-sold-out")
+	p.Clicks(`form[action="/booking"] button`)
+	p.Sees("On the waitlist")
+	p.Shoot("plain-02-waitlisted")
+	p.Until("sold out in the programme", func() bool {
+		p.Opens(s.shopURL() + "/")
+		return strings.Contains(p.Text("body"), "Sold out")
 	})
 }
 
 // buysByForms follows forms, links and Refresh headers only.
 func (p person) buysByForms(s *stack) {
-	p.opens(fmt.Sprintf("%s/events/%d", s.shopURL(), stadium))
-	p.clicks("main a.button")
-	p.sees("Join the line")
-	p.shoot("plain-03-join")
-	p.clicks(`form.new button`)
-	p.sees("Your place is saved")
-	p.shoot("plain-04-checking")
-	p.clicks(`form.ready button`)
-	p.clicks(`form.invited button`)
-	p.sees("Hold tickets")
-	p.clicks(`form[action="/booking"] button`)
-	p.sees("Held for you", "69.50 EUR", "until") // no countdown without scripts
-	p.shoot("plain-05-held")
-	p.clicks(`form[action="/pay"] button`)
-	p.clicks(`button[value=secure]`)
-	p.sees("Your bank asks")
-	p.shoot("plain-06-bank")
-	p.clicks(`button[value=complete]`)
-	p.sees("Your tickets are ready")
-	p.shoot("plain-07-confirmed")
+	p.Opens(fmt.Sprintf("%s/events/%d", s.shopURL(), stadium))
+	p.Clicks("main a.button")
+	p.Sees("Join the line")
+	p.Shoot("plain-03-join")
+	p.Clicks(`form.new button`)
+	p.Sees("Your place is saved")
+	p.Shoot("plain-04-checking")
+	p.Clicks(`form.ready button`)
+	p.Clicks(`form.invited button`)
+	p.Sees("Hold tickets")
+	p.Clicks(`form[action="/booking"] button`)
+	p.Sees("Held for you", "69.50 EUR", "until") // no countdown without scripts
+	p.Shoot("plain-05-held")
+	p.Clicks(`form[action="/pay"] button`)
+	p.Clicks(`button[value=secure]`)
+	p.Sees("Your bank asks")
+	p.Shoot("plain-06-bank")
+	p.Clicks(`button[value=complete]`)
+	p.Sees("Your tickets are ready")
+	p.Shoot("plain-07-confirmed")
 }
 
 func (p person) getsLost(s *stack) {
 	for name, path := range map[string]string{
 		"event": "/events/999", "booking": "/booking/0197f1d0-0000-7000-8000-000000000000", "room": "/rooms/999", "address": "/nowhere",
 	} {
-		p.opens(s.shopURL() + path)
-		p.has(`a[href="/"]`)
-		p.lacks("{", "urn:ietf", "panic")
-		p.shoot("lost-" + name)
+		p.Opens(s.shopURL() + path)
+		p.Has(`a[href="/"]`)
+		p.Lacks("{", "urn:ietf", "panic")
+		p.Shoot("lost-" + name)
 	}
 }
 
 func (p person) seesTheMoney() {
-	p.until("sold tickets", func() bool { n := p.text(`[data-v="totals.sold"]`); return n != "" && n != "0" })
-	p.has(`[data-counts=payments] .captured`)
-	p.shoot("organiser-06-sold")
-	p.do(chromedp.EmulateViewport(390, 844))
-	p.shoot("organiser-07-phone")
+	p.Until("sold tickets", func() bool { n := p.Text(`[data-v="totals.sold"]`); return n != "" && n != "0" })
+	p.Has(`[data-counts=payments] .captured`)
+	p.Shoot("organiser-06-sold")
+	p.Size(390, 844)
+	p.Shoot("organiser-07-phone")
 }
 
 // openTheatre runs the whole stack with the demo's programme. A few fans stand before a door that lets in hardly anybody,

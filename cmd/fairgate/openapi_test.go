@@ -156,6 +156,7 @@ func TestOpenAPI_DescribesExactlyWhatIsServed(t *testing.T) {
 // walkRoom takes one fan by JSON and headers alone from the door to a hold, and another who leaves.
 func walkRoom(t *testing.T, c contract) {
 	room := fmt.Sprintf("/rooms/%d", rehearsalRoom)
+	c.call(200, "GET", room, "")
 	c.call(200, "GET", room+"/queue", "")
 	c.call(404, "GET", "/rooms/999/queue", "")
 	c.call(200, "GET", "/.well-known/jwks.json", "")
@@ -168,6 +169,9 @@ func walkRoom(t *testing.T, c contract) {
 	visitor, token := joinRoom(t, c, room)
 	owner := []string{"Queue-Visitor", visitor, "Queue-Token", token}
 	c.call(200, "GET", room+"/place", "", owner...)
+	if here := c.call(200, "GET", room, "", owner...); here["place"] == nil {
+		t.Errorf("the room does not know the place in the headers: %v", here)
+	}
 	c.call(200, "POST", room+"/arrive", `{}`, owner...)
 	pass := enterRoom(t, c, room, owner)
 	hold := fmt.Sprintf(`{"userId":"walker","eventId":%d}`, rehearsalEvent)

@@ -42,12 +42,12 @@ func WantsHTML(ctx *fasthttp.RequestCtx) bool {
 		var entry string
 		entry, accept, _ = strings.Cut(accept, ",")
 		media, q := mediaRange(entry)
-		switch media {
-		case "text/html", "application/xhtml+xml":
+		switch {
+		case media == "text/html", media == "application/xhtml+xml":
 			html = max(html, q)
-		case typeJSON, typeProblem, "application/*":
+		case media == "application/*", strings.HasSuffix(media, "/json"), strings.HasSuffix(media, "+json"):
 			structured, explicit = max(structured, q), true
-		case "*/*":
+		case media == "*/*":
 			any = q
 		}
 	}

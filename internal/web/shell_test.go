@@ -273,7 +273,8 @@ func TestWantsHTML_FollowsTheAcceptHeader(t *testing.T) {
 		"text/html;q=0.9, application/json;q=0.8": true, "text/html;q=0.1, */*": false, "TEXT/HTML": true,
 		"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8": true,
 		"text/html;q=0": false, "text/html;q=nan": false, "text/html;q=2": false,
-		"application/problem+json, text/html;q=0.5": false,
+		"application/problem+json, text/html;q=0.5":     false,
+		"application/vnd.shop.v2+json, text/html;q=0.5": false, "text/html, application/json;q=0.9": true, "text/plain": false,
 	} {
 		var ctx fasthttp.RequestCtx
 		ctx.Request.Header.Set("Accept", accept)

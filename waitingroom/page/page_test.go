@@ -1,39 +1,51 @@
 package page
 
 import (
-	"encoding/json"
 	"regexp"
 	"strings"
 	"testing"
 )
 
-func html(t *testing.T, v View) string {
+var phases = []Phase{Arriving, Checking, Ready, Waiting, Early, Paused, SoldOut, Invited, Admitted, Missed, Closed, Ended}
+
+func newPage(t testing.TB) *Page {
 	t.Helper()
 	p, err := New([]byte("solver"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := p.Render(v, "xx, en;q=0.5")
+	return p
+}
+
+func html(t testing.TB, p *Page, v View, accept string) string {
+	t.Helper()
+	b, err := p.Render(v, "", accept)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(b)
 }
 
-func TestPage_EveryPhaseHasItsWords(t *testing.T) {
-	for _, phase := range []Phase{Arriving, Checking, Ready, Waiting, Early, Paused, SoldOut, Invited, Admitted, Closed, Ended} {
-		out := html(t, View{Room: 4, Name: "Hall", Phase: phase, Next: "/x", Line: Line{Left: -1, Coming: -1}})
-		for _, id := range []string{"headline", "todo"} {
-			m := regexp.MustCompile(`id="` + id + `"[^>]*>([^<]*)<`).FindStringSubmatch(out)
-			if m == nil || m[1] == "" || strings.ContainsAny(m[1], "{}") {
-				t.Errorf("%s: %s is %q", phase, id, m)
+func TestPage_EveryPhaseHasItsWordsInEveryLanguage(t *testing.T) {
+	p := newPage(t)
+	for _, w := range p.messages.all {
+		for _, phase := range phases {
+			out := html(t, p, View{Room: 4, Name: "Hall", Phase: phase, Next: "/x", Until: 1, Line: Line{Left: -1, Coming: -1}}, w.lang)
+			if !strings.Contains(out, `<html lang="`+w.lang+`" dir="`+w.fixed["dir"]+`"`) {
+				t.Errorf("%s: not in that language", w.lang)
+			}
+			for _, id := range []string{"headline", "todo"} {
+				m := regexp.MustCompile(`id="` + id + `"[^>]*>([^<]*)<`).FindStringSubmatch(out)
+				if m == nil || m[1] == "" || strings.ContainsAny(m[1], "{}") {
+					t.Errorf("%s, %s: %s is %q", w.lang, phase, id, m)
+				}
 			}
 		}
 	}
 }
 
 func TestPage_HoldsNothingInline(t *testing.T) {
-	out := html(t, View{Room: 4, Name: "Hall", Phase: Waiting, Known: true, High: 3, Low: 3})
+	out := html(t, newPage(t), View{Room: 4, Name: "Hall", Phase: Waiting, Known: true, High: 3, Low: 3}, "en")
 	if regexp.MustCompile(`<script>|<style|\son\w+=|\sstyle=|javascript:`).MatchString(out) {
 		t.Error("inline script or style")
 	}
@@ -43,64 +55,51 @@ func TestPage_HoldsNothingInline(t *testing.T) {
 }
 
 func TestPage_AHostileNameIsText(t *testing.T) {
-	out := html(t, View{Room: 4, Name: `</title><script>alert(1)</script>"`, Next: "javascript:alert(1)", Phase: Admitted})
+	out := html(t, newPage(t), View{Room: 4, Name: `</title><script>alert(1)</script>"`, Next: "javascript:alert(1)", Phase: Admitted}, "en")
 	if strings.Contains(out, "<script>alert") || strings.Contains(out, `href="javascript:`) {
 		t.Errorf("%s", out)
 	}
 }
 
-func TestPage_TheScriptsWordsAreTheServers(t *testing.T) {
-	out := html(t, View{Phase: Arriving})
-	m := regexp.MustCompile(`(?s)<script type="application/json" id="messages">(.*?)</script>`).FindStringSubmatch(out)
-	if m == nil {
-		t.Fatal("no messages")
-	}
-	var words map[string]any
-	if err := json.Unmarshal([]byte(m[1]), &words); err != nil {
-		t.Fatalf("%v in %s", err, m[1])
-	}
-	// What the script asks for must be there.
+// What the script asks for must be among its words, under the elements that it looks up.
+func TestPage_TheScriptFindsItsWordsAndElements(t *testing.T) {
+	p := newPage(t)
+	script := string(p.scripts["en"].Body)
 	for _, key := range regexp.MustCompile(`text\("([^"]+)"[,)]`).FindAllStringSubmatch(string(roomJS), -1) {
-		if _, ok := words[key[1]]; !ok {
-			t.Errorf("the script asks for %q", key[1])
+		if !strings.Contains(script, `"`+key[1]+`":`) {
+			t.Errorf("the script asks for the words %q", key[1])
+		}
+	}
+	out := html(t, p, View{Phase: Arriving}, "en")
+	for _, id := range regexp.MustCompile(`(?:\$|set|line|on)\("([a-z-]+)"[,)]`).FindAllStringSubmatch(string(roomJS), -1) {
+		if !strings.Contains(out, ` id="`+id[1]+`"`) {
+			t.Errorf("the script looks for the element %q", id[1])
 		}
 	}
 }
 
-func TestWords_AWaitIsARangeThatReadsWell(t *testing.T) {
-	c, err := loadMessages()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := c.pick("")
-	for _, x := range []struct {
-		low, high         int64
-		rateLow, rateHigh int64
-		want              string
-	}{
-		{1, 1, 0, 0, "still being measured"},
-		{1, 1, 60_000, 90_000, "less than a minute"},
-		{1200, 1200, 60_000, 120_000, "10 to 20 minutes"},
-		{60, 60, 60_000, 60_000, "less than a minute"},
-		{300, 300, 60_000, 61_000, "about 5 minutes"},
-		{30_000, 30_000, 60_000, 120_000, "4 to 9 hours"},
-	} {
-		if got := w.wait(Line{RateLow: x.rateLow, RateHigh: x.rateHigh}, x.low, x.high); got != x.want {
-			t.Errorf("%+v: %q", x, got)
-		}
+func TestPage_SaysWhoIsNextWithoutANumber(t *testing.T) {
+	out := html(t, newPage(t), View{Phase: Waiting, Known: true}, "en")
+	if !strings.Contains(out, `<strong id="number"></strong> <span id="number-label">You are next</span>`) {
+		t.Errorf("%s", out)
 	}
 }
 
-func TestWords_OnePersonAndManyPeople(t *testing.T) {
-	c, err := loadMessages()
-	if err != nil {
-		t.Fatal(err)
+func TestPage_PromisesNoOrderBeforeADraw(t *testing.T) {
+	out := html(t, newPage(t), View{Phase: Early, Drawn: true, Known: true, Low: 7, High: 9, Until: 1}, "en")
+	if !strings.Contains(out, "takes part in a draw") || strings.Contains(out, "in this order") || strings.Contains(out, ">9<") {
+		t.Errorf("%s", out)
 	}
-	w := c.pick("en-GB")
-	for n, want := range map[int64]string{1: "1 person", 2: "2 people", 1234567: "1,234,567 people"} {
-		if got := w.text("line.people", n, nil); got != want {
-			t.Errorf("%d: %q", n, got)
-		}
+}
+
+func TestPage_TheLanguageChosenComesBeforeTheHeader(t *testing.T) {
+	p := newPage(t)
+	b, err := p.Render(View{Phase: Arriving}, "vi", "fr")
+	if err != nil || !strings.Contains(string(b), `<html lang="vi"`) {
+		t.Errorf("%v %.60s", err, b)
+	}
+	if b, err = p.Render(View{Phase: Arriving}, "xx", "fr"); err != nil || !strings.Contains(string(b), `<html lang="fr"`) {
+		t.Errorf("%v %.60s", err, b)
 	}
 }
 

@@ -1,57 +1,53 @@
 package page
 
 import (
-	"bytes"
 	"embed"
 	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/text/feature/plural"
+	"github.com/nicksnyder/go-i18n/v2/i18n"
+	"github.com/nicksnyder/go-i18n/v2/i18n/template"
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
+	"golang.org/x/text/number"
 )
 
-// files are the words: one file a language, named by its tag. The first in fallbackLanguage is complete.
+// files are the words: one file a language, named by its tag. That of fallbackLanguage says which keys there are.
 //
 //go:embed messages/*.json
 var files embed.FS
 
 const fallbackLanguage = "en"
 
-// text is a message: one form, or one for each plural category.
-type text struct {
-	one   string
-	forms map[string]string
-}
+// maxAccept is how much of an Accept-Language header is looked at, in bytes.
+const maxAccept = 256
 
-// UnmarshalJSON reads a string or an object of plural forms that has "other".
-func (t *text) UnmarshalJSON(b []byte) error {
-	if len(b) > 0 && b[0] == '"' {
-		return json.Unmarshal(b, &t.one)
-	}
-	if err := json.Unmarshal(b, &t.forms); err != nil {
-		return err
-	}
-	if t.forms["other"] == "" {
-		return fmt.Errorf("plural forms without %q", "other")
-	}
-	return nil
-}
+// serverOnly are beginnings of keys that the script never asks for; it is spared them.
+var serverOnly = [...]string{"dir", "figures", "name", "button.", "fact.", "how.", "languages", "todo.form", "todo.ready",
+	"todo.invited.form", "notice.asked", "notice.not-recorded"}
 
-// words is one language.
+// words is one language. Plural forms follow CLDR, by go-i18n: the page's script asks the browser, which does the same.
 type words struct {
-	lang    string
-	tag     language.Tag
-	texts   map[string]text
-	json    []byte // for the script
-	printer func() *message.Printer
+	lang      string
+	tag       language.Tag
+	fixed     map[string]string // messages without plural forms
+	localizer *i18n.Localizer
+	json      []byte // what the script needs
 }
 
-// catalog is all languages.
+// reader is a language as somebody reads it: the words, and how their region writes numbers.
+type reader struct {
+	*words
+	locale  string // BCP 47, for the script's numbers and dates
+	printer *message.Printer
+}
+
+// catalog is all languages, the fallback first.
 type catalog struct {
 	all     []*words
 	matcher language.Matcher
@@ -63,181 +59,228 @@ func loadMessages() (catalog, error) {
 		return catalog{}, err
 	}
 	var c catalog
-	var tags []language.Tag
+	bundle := i18n.NewBundle(language.Make(fallbackLanguage))
 	for _, entry := range entries {
-		w, err := loadWords(entry.Name())
+		w, err := loadWords(bundle, entry.Name())
 		if err != nil {
 			return catalog{}, fmt.Errorf("messages/%s: %w", entry.Name(), err)
 		}
-		// The matcher falls back on the first.
-		if w.lang == fallbackLanguage {
-			c.all, tags = append([]*words{w}, c.all...), append([]language.Tag{w.tag}, tags...)
-		} else {
-			c.all, tags = append(c.all, w), append(tags, w.tag)
-		}
+		c.all = append(c.all, w)
+	}
+	// The matcher falls back on the first.
+	slices.SortStableFunc(c.all, func(a, b *words) int { return rank(a) - rank(b) })
+	tags := make([]language.Tag, len(c.all))
+	for i, w := range c.all {
+		tags[i] = w.tag
 	}
 	c.matcher = language.NewMatcher(tags)
-	for _, w := range c.all[1:] {
-		for key := range c.all[0].texts {
-			if _, ok := w.texts[key]; !ok {
-				return catalog{}, fmt.Errorf("messages/%s.json: %q is missing", w.lang, key)
-			}
-		}
-	}
 	return c, nil
 }
 
-func loadWords(name string) (*words, error) {
+func rank(w *words) int {
+	if w.lang == fallbackLanguage {
+		return 0
+	}
+	return 1
+}
+
+func loadWords(bundle *i18n.Bundle, name string) (*words, error) {
 	raw, err := files.ReadFile("messages/" + name)
 	if err != nil {
 		return nil, err
 	}
-	w := &words{lang: strings.TrimSuffix(name, path.Ext(name))}
+	w := &words{lang: strings.TrimSuffix(name, path.Ext(name)), fixed: make(map[string]string)}
 	if w.tag, err = language.Parse(w.lang); err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(raw, &w.texts); err != nil {
+	if _, err := bundle.ParseMessageFileBytes(raw, name); err != nil {
 		return nil, err
 	}
-	var compact, safe bytes.Buffer
-	if err := json.Compact(&compact, raw); err != nil {
+	w.localizer = i18n.NewLocalizer(bundle, w.lang)
+	var texts map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &texts); err != nil {
 		return nil, err
 	}
-	json.HTMLEscape(&safe, compact.Bytes()) // so that no text ends the script element
-	w.json = safe.Bytes()
-	w.printer = func() *message.Printer { return message.NewPrinter(w.tag) }
-	return w, nil
-}
-
-// pick is the best language for an Accept-Language header.
-func (c catalog) pick(accept string) *words {
-	const longest = 256
-	tags, _, err := language.ParseAcceptLanguage(accept[:min(len(accept), longest)])
-	if err != nil {
-		return c.all[0]
-	}
-	_, i, _ := c.matcher.Match(tags...)
-	return c.all[i]
-}
-
-// digits writes a number as the language does.
-func (w *words) digits(n int64) string { return w.printer().Sprintf("%d", n) }
-
-// text fills in a message; {n} is n as digits, and chooses the plural form. An unknown key is empty.
-func (w *words) text(key string, n int64, values map[string]string) string {
-	t := w.texts[key]
-	out := t.one
-	if t.forms != nil {
-		out = t.forms["other"]
-		if s, ok := t.forms[w.form(n)]; ok {
-			out = s
+	script := make(map[string]json.RawMessage, len(texts))
+	for key, text := range texts {
+		var one string
+		if json.Unmarshal(text, &one) == nil {
+			w.fixed[key] = one
+		}
+		if !slices.ContainsFunc(serverOnly[:], func(p string) bool { return strings.HasPrefix(key, p) }) {
+			script[key] = text
 		}
 	}
-	if !strings.Contains(out, "{") {
-		return out
+	w.json, err = json.Marshal(script)
+	return w, err
+}
+
+// pick is the best language for an Accept-Language header. chosen, a language's tag, comes before the header.
+func (c catalog) pick(chosen, accept string) reader {
+	tags, _, err := language.ParseAcceptLanguage(accept[:min(len(accept), maxAccept)])
+	if err != nil {
+		tags = nil
 	}
-	pairs := make([]string, 0, 2*len(values)+2)
+	_, i, _ := c.matcher.Match(tags...)
+	for j, w := range c.all {
+		if w.lang == chosen {
+			i = j
+		}
+	}
+	return c.all[i].read(tags)
+}
+
+// read is the language as the first of the tags in it has it: a German from Switzerland groups digits as the Swiss do.
+func (w *words) read(tags []language.Tag) reader {
+	locale := w.tag
+	base, _ := w.tag.Base()
+	for _, t := range tags {
+		if b, _ := t.Base(); b == base {
+			if region, sure := t.Region(); sure == language.Exact {
+				if regional, err := language.Compose(base, region); err == nil {
+					locale = regional
+				}
+			}
+			break
+		}
+	}
+	// The language's file says which figures are used: browsers and libraries know other versions of CLDR, and a number
+	// must not change its looks when the script takes over.
+	if figured, err := locale.SetTypeForKey("nu", w.fixed["figures"]); err == nil {
+		locale = figured
+	}
+	return reader{w, locale.String(), message.NewPrinter(locale)}
+}
+
+// digits writes a number as the reader's region does.
+func (r *reader) digits(n int64) string { return r.printer.Sprint(number.Decimal(n)) }
+
+// text fills in a message. An unknown key is empty.
+func (r *reader) text(key string, values map[string]string) string {
+	return fill(r.fixed[key], values)
+}
+
+// count fills in a message in the plural form for n; {n} is n as digits.
+func (r *reader) count(key string, n int64, values map[string]string) string {
+	form, err := r.localizer.Localize(&i18n.LocalizeConfig{
+		MessageID: key, PluralCount: n, TemplateParser: template.IdentityParser{},
+	})
+	if err != nil && form == "" {
+		return ""
+	}
+	return fill(fill(form, values), map[string]string{"n": r.digits(n)})
+}
+
+// fill puts values where a message names them in braces.
+func fill(message string, values map[string]string) string {
+	if len(values) == 0 || !strings.Contains(message, "{") {
+		return message
+	}
+	pairs := make([]string, 0, 2*len(values))
 	for name, value := range values {
 		pairs = append(pairs, "{"+name+"}", value)
 	}
-	pairs = append(pairs, "{n}", w.digits(n))
-	return strings.NewReplacer(pairs...).Replace(out)
-}
-
-// form is the plural category of a whole number.
-func (w *words) form(n int64) string {
-	switch plural.Cardinal.MatchPlural(w.tag, int(n), 0, 0, 0, 0) {
-	case plural.Zero:
-		return "zero"
-	case plural.One:
-		return "one"
-	case plural.Two:
-		return "two"
-	case plural.Few:
-		return "few"
-	case plural.Many:
-		return "many"
-	}
-	return "other"
+	return strings.NewReplacer(pairs...).Replace(message)
 }
 
 // todo is what to do now.
-func (w *words) todo(v *View) string {
-	until := map[string]string{"time": clock(v.Until)}
+func (r *reader) todo(v *View) string {
+	at := map[string]string{"time": clock(v.Until)}
 	switch {
 	case v.Phase == Invited:
-		return w.text("todo.invited.form", 0, nil)
+		return r.text("todo.invited.form", nil)
 	case v.Phase == Closed && v.Until > 0:
-		return w.text("todo.closed.at", 0, until)
+		return r.text("todo.closed.at", at)
+	case v.Phase == Early && v.Drawn:
+		return r.text("todo.early.draw", nil)
 	case v.Phase == Early && v.Until > 0:
-		return w.text("number.open", 0, until) + ". " + w.text("todo.early", 0, nil)
+		return r.text("todo.early.at", at)
 	}
-	return w.text("todo."+string(v.Phase), 0, until)
+	return r.text("todo."+string(v.Phase), at)
 }
 
-// number is the big number, what it counts, and whether it is only about right.
-func (w *words) number(v *View) (number, label string, about bool) {
+// number is the big number, what it counts, and whether it is only about right. Before a draw nobody has a number, and
+// who is next needs none.
+func (r *reader) number(v *View) (number, label string, about bool) {
 	switch {
+	case v.Phase == Early && v.Drawn:
+		return "", "", false
 	case !v.Known:
-		return "…", w.text("number.label", 2, nil), false
+		return "…", r.count("number.label", 2, nil), false
 	case v.High == 0:
-		return w.digits(0), w.text("number.next", 0, nil), false
+		return "", r.text("number.next", nil), false
 	}
-	return w.digits(int64(v.High)), w.text("number.label", int64(v.High), nil), v.Young || v.Low != v.High
+	return r.digits(int64(v.High)), r.count("number.label", int64(v.High), nil), v.Young || v.Low != v.High
 }
 
-// clock writes an instant for people who have no script to put it into their own zone; empty for none.
+// clock writes an instant for people who have no script to put it into their own zone and words: in figures that are
+// read the same everywhere. Empty for none.
 func clock(micros int64) string {
 	if micros <= 0 {
 		return ""
 	}
-	return time.UnixMicro(micros).UTC().Format("2 Jan 2006, 15:04 UTC")
+	return time.UnixMicro(micros).UTC().Format("2006-01-02 15:04 UTC")
 }
+
+// Minutes from which a wait is told in steps of 5, of 10, and in hours. An estimate that is told more finely than it is
+// known only jumps about.
+const (
+	waitFives = 20
+	waitTens  = 60
+	waitHours = 180
+)
 
 // wait is the P10 to P90 wait of the people from low to high.
-func (w *words) wait(l Line, low, high int64) string {
+func (r *reader) wait(l Line, low, high int64) string {
 	if l.RateLow <= 0 || l.RateHigh <= 0 {
-		return w.text("wait.unknown", 0, nil)
+		return r.text("wait.unknown", nil)
 	}
 	least, most := low*1000/l.RateHigh, (high*1000+l.RateLow-1)/l.RateLow
-	span := func(key string, low, high int64) string {
-		return w.text(key, 0, map[string]string{"low": w.digits(low), "high": w.digits(high)})
+	if most <= 1 {
+		return r.text("wait.short", nil)
 	}
+	key, step := "wait.range", int64(1)
 	switch {
-	case most <= 1:
-		return w.text("wait.short", 0, nil)
-	case most >= 180:
-		return span("wait.hours", least/60, (most+59)/60)
-	case least >= most-1:
-		return w.text("wait.minutes", most, nil)
+	case most >= waitHours:
+		key, step = "wait.hours", 60
+	case most > waitTens:
+		step = 10
+	case most > waitFives:
+		step = 5
 	}
-	return span("wait.range", max(least, 1), most)
+	least, most = least/step*step, (most+step-1)/step*step
+	if step == 60 {
+		least, most = least/60, most/60
+	}
+	if key == "wait.range" && least >= most-1 {
+		return r.count("wait.minutes", most, nil)
+	}
+	return r.count(key, most, map[string]string{"low": r.digits(max(least, 1))})
 }
 
-func (w *words) left(l Line) string {
+func (r *reader) left(l Line) string {
 	if l.Left < 0 {
 		return ""
 	}
-	left := w.text("left.tickets", l.Left, nil)
+	left := r.count("left.tickets", l.Left, nil)
 	if l.Coming > 0 {
-		return w.text("left.coming", l.Coming, map[string]string{"left": left})
+		return r.count("left.coming", l.Coming, map[string]string{"left": left})
 	}
 	return left
 }
 
-// price groups the digits of a decimal amount; the fraction stays as it is.
-func (w *words) price(l Line) string {
-	if l.Price == "" || l.Currency == "" {
+// price is a decimal amount as the reader's region writes it, with the currency's code, which nobody mistakes.
+func (r *reader) price(l Line) string {
+	amount, err := strconv.ParseFloat(l.Price, 64)
+	if err != nil || l.Currency == "" {
 		return ""
 	}
-	whole, fraction, _ := strings.Cut(l.Price, ".")
-	n, err := strconv.ParseInt(whole, 10, 64)
-	if err != nil {
-		return ""
-	}
-	amount := w.digits(n)
-	if fraction != "" {
-		amount += "." + fraction
-	}
-	return w.text("price.from", 0, map[string]string{"price": amount + " " + l.Currency})
+	_, fraction, _ := strings.Cut(l.Price, ".")
+	text := r.printer.Sprint(number.Decimal(amount, number.Scale(len(fraction))))
+	return r.text("price.from", map[string]string{"price": text + "\u00a0" + l.Currency})
+}
+
+// has reports whether there is a file for a language's tag.
+func (c catalog) has(lang string) bool {
+	return slices.ContainsFunc(c.all, func(w *words) bool { return w.lang == lang })
 }
