@@ -120,7 +120,7 @@ func (h *Handlers) follow(ctx context.Context, m *store.Money, r store.Refund, g
 // obligation makes another.
 func (h *Handlers) answered(ctx context.Context, m *store.Money, p store.Payment, a store.Attempt, r store.Refund, g payment.Giveback) error {
 	status := refundStatus(g.Status)
-	if r.Provider == "" && status != "failed" && status != "cancelled" {
+	if r.Provider == "" && status != "failed" {
 		return refunded(ctx, m, p, a, r, g)
 	}
 	return postRefund(ctx, m, p, g)

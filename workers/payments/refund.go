@@ -228,13 +228,14 @@ func (h *Handlers) madeBefore(ctx context.Context, r store.Refund, a store.Attem
 	return payment.Giveback{}, false, nil
 }
 
-// refundStatus is our status of a refund at the provider.
+// refundStatus is our status of a refund at the provider. One that was cancelled there, because nobody said where the money
+// should go, failed: it is with us and still the fan's. (Ours is cancelled when nothing is owed.)
 func refundStatus(provider string) string {
 	switch provider {
 	case "pending", "requires_action", "succeeded", "failed":
 		return provider
 	case "canceled":
-		return "cancelled"
+		return "failed"
 	}
 	return "pending"
 }
@@ -280,17 +281,23 @@ func amountOf(g payment.Giveback) map[string]any {
 	return map[string]any{"amount": sale.Money{Minor: g.Amount, Currency: g.Currency}.String(), "currency": g.Currency}
 }
 
-// postRefund posts what a refund at the provider has moved: there, and back again if it failed.
+// postRefund posts what a refund at the provider has moved: there, and back again if it failed. One that failed before any
+// money moved has no posting.
 func postRefund(ctx context.Context, m *store.Money, p store.Payment, g payment.Giveback) error {
 	status := refundStatus(g.Status)
 	if status == "requires_action" {
 		return nil
 	}
+	if status == "failed" && !g.Moved {
+		if before, err := m.Entries(ctx, payment.FactRefund+g.ID); err != nil || len(before) == 0 {
+			return err
+		}
+	}
 	out, err := payment.RefundPosting(g.ID, g.Currency, g.Amount)
 	if err != nil {
 		return err
 	}
-	if err := post(ctx, m, p, out); err != nil || status != "failed" && status != "cancelled" {
+	if err := post(ctx, m, p, out); err != nil || status != "failed" {
 		return err
 	}
 	back, err := payment.RefundFailedPosting(g.ID, g.Currency, g.Amount)
