@@ -308,7 +308,7 @@ func (a *Admin) documentsPage(w http.ResponseWriter, r *http.Request, who actor)
 	for _, d := range found {
 		amount := func(n int64) string { return sale.Money{Minor: n, Currency: d.Currency}.String() }
 		rows = append(rows, documentView{
-			d.Kind, d.Number, d.Issued.UTC(), d.Booking.String(), d.User, amount(d.Total), amount(d.Fees), amount(d.Tax), d.Currency,
+			d.Kind, d.Name(), d.RefersName(), d.Issued.UTC(), d.Booking.String(), d.User, amount(d.Total), amount(d.Fees), amount(d.Tax), d.Currency,
 		})
 	}
 	if strings.HasPrefix(r.URL.Path, "/api/") {
@@ -323,7 +323,8 @@ func (a *Admin) documentsPage(w http.ResponseWriter, r *http.Request, who actor)
 
 type documentView struct {
 	Kind     string    `json:"kind"`
-	Number   int64     `json:"number"`
+	Number   string    `json:"number"`
+	RefersTo string    `json:"refersTo,omitempty"`
 	Issued   time.Time `json:"issuedAt"`
 	Booking  string    `json:"bookingId"`
 	User     string    `json:"userId"`

@@ -261,6 +261,9 @@ func refunded(ctx context.Context, m *store.Money, p store.Payment, a store.Atte
 		return err
 	}
 	if status == "failed" {
+		if err := issueReversal(ctx, m, p, g.ID); err != nil {
+			return err
+		}
 		return tell(ctx, m, p, "refundFailed", payment.FactRefundFailed+g.ID, amountOf(g))
 	}
 	_, accepted, err := m.RefundsOf(ctx, p.ID, a.ID)
