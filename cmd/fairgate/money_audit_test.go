@@ -30,6 +30,7 @@ type moneyAudit struct {
 	Captured int
 	Refunded int
 	Findings []string
+	suspects []string // bookings to tell the story of
 }
 
 // broken is how many promises were broken.
@@ -53,6 +54,9 @@ func (r *moneyRig) audit(ctx context.Context, fans *moneyFans) (*moneyAudit, err
 	}
 	r.auditProvider(a, sold)
 	r.auditTickets(a, sold)
+	for _, id := range a.suspects {
+		a.Findings = append(a.Findings, "story of "+id+":"+r.story(ctx, id))
+	}
 	for booking, n := range fans.valid {
 		if b := sold[booking]; b == nil || b.Status != "confirmed" && b.Status != "refunded" && b.Status != "revoked" {
 			a.find(&a.Other, "a fan saw %d valid tickets of booking %s, which is %+v", n, booking, b)
@@ -170,6 +174,7 @@ func (r *moneyRig) auditTickets(a *moneyAudit, sold map[string]*soldBooking) {
 		if b.Waiting > 0 {
 			a.find(&a.Other, "booking %s has %d tickets that wait: %+v", id, b.Waiting, *b)
 		}
+		before := a.broken()
 		switch {
 		case b.Lost && b.Valid == 0: // a bank may take more or less than was left
 		case kept > 0 && b.Tickets == 0 && kept > due:
@@ -179,7 +184,56 @@ func (r *moneyRig) auditTickets(a *moneyAudit, sold map[string]*soldBooking) {
 		case kept != due:
 			a.find(&a.WrongAmount, "booking %s: %d kept, %d due: %+v", id, kept, due, *b)
 		}
+		if a.broken() > before && len(a.suspects) < 5 {
+			a.suspects = append(a.suspects, id)
+		}
 	}
+}
+
+// story is all that Postgres and the provider have to say about a booking's money.
+func (r *moneyRig) story(ctx context.Context, booking string) string {
+	var text strings.Builder
+	rows, err := r.own.db.Write.Query(ctx, `
+		SELECT to_char(a.created_at, 'HH24:MI:SS.MS '), 'attempt ' || a.number || ' ' || a.status || coalesce(' ' || a.intent, '') || coalesce(' ' || a.charge, '')
+			FROM payment_attempts a JOIN payments p ON p.id = a.payment_id WHERE p.booking_id::text = $1
+		UNION ALL SELECT to_char(created_at, 'HH24:MI:SS.MS '), 'payment ' || status || ' ' || amount FROM payments WHERE booking_id::text = $1
+		UNION ALL SELECT to_char(created_at, 'HH24:MI:SS.MS '), 'refund ' || id || ' ' || status || ' ' || amount || ' kept ' || retained || ' tickets ' || tickets::text || ' ' || cause || coalesce(' ' || provider, '') || ' ' || reason
+			|| ' until ' || to_char(updated_at, 'HH24:MI:SS.MS') FROM refunds WHERE booking_id::text = $1
+		UNION ALL SELECT to_char(created_at, 'HH24:MI:SS.MS '), 'dispute ' || id || ' ' || status || ' ' || amount || ' covers ' || covered FROM disputes WHERE booking_id::text = $1
+		UNION ALL SELECT to_char(at, 'HH24:MI:SS.MS '), 'posted ' || fact || ' ' || account || ' ' || amount FROM ledger WHERE booking_id::text = $1
+		UNION ALL SELECT to_char(created_at, 'HH24:MI:SS.MS '), 'told ' || kind || ' ' || cause FROM notifications WHERE booking_id::text = $1
+		UNION ALL SELECT to_char(created_at, 'HH24:MI:SS.MS '), kind || ' ' || cause || ' try ' || try || ' ' || status || ' ' || attempts || ' until ' || coalesce(to_char(done_at, 'HH24:MI:SS.MS'), '') || ' ' || last_error
+			FROM outbox WHERE payload ->> 'bookingId' = $1
+		UNION ALL SELECT '', 'ticket ' || number || ' ' || status || ' ' || amount FROM tickets WHERE booking_id::text = $1
+		ORDER BY 1`, booking)
+	if err != nil {
+		return err.Error()
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var at, what string
+		if err := rows.Scan(&at, &what); err != nil {
+			return err.Error()
+		}
+		text.WriteString("\n    " + at + what)
+	}
+	for _, i := range r.sim.PaymentIntents() {
+		if i.Metadata["bookingId"] != booking {
+			continue
+		}
+		fmt.Fprintf(&text, "\n    at Stripe: %s %s took %d", i.ID, i.Status, i.Received)
+		for _, re := range r.sim.Refunds() {
+			if re.Intent == i.ID {
+				fmt.Fprintf(&text, "\n    at Stripe: %s of %s %d %s %s moved %q back %q", re.ID, i.ID, re.Amount, re.Status, re.Metadata["refundId"], re.Transaction, re.FailureTransaction)
+			}
+		}
+		for _, d := range r.sim.Disputes() {
+			if d.Intent == i.ID {
+				fmt.Fprintf(&text, "\n    at Stripe: %s of %s %d %s", d.ID, i.ID, d.Amount, d.Status)
+			}
+		}
+	}
+	return text.String()
 }
 
 // auditStock finds stock that nobody holds or owns and that is not free.

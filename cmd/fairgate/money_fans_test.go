@@ -24,7 +24,7 @@ const (
 	moneyGrace  = 15 * time.Second
 	moneyFrozen = 15 * time.Second
 	// fanPatience is how long a fan comes back to a booking that is not over, and how long one tries to reach the shop.
-	fanPatience = 75 * time.Second
+	fanPatience = 40 * time.Second
 )
 
 // moneyShow is an event of a campaign.

@@ -204,7 +204,7 @@ func (r *moneyRig) configure(keys secrets, redis string) Config {
 		"stripe.budget.perSecond": fmt.Sprint(r.budget.ourTotal), "stripe.budget.endpointPerSecond": fmt.Sprint(r.budget.ourEachEndpoint),
 		"stripe.budget.processes": "3", "botguard.secret": keys.Network, "botguard.trustedProxies": "127.0.0.0/8",
 		"booking.guestKey": keys.Guest, "booking.serviceKey": moneyServiceKey,
-		"payment.shopURL": "http://" + r.shop, "payment.hostedPage": r.simURL, "workers.webhook.secret": keys.Webhook,
+		"payment.shopURL": "http://" + r.shop, "payment.hostedPage": r.simURL, "payment.keepHold": "8s", "payment.bankWait": "10s", "workers.webhook.secret": keys.Webhook,
 		"workers.lease": "8s", "workers.taskTimeout": "7s", "workers.retryFrom": "500ms", "workers.retryMost": "5s", "workers.sweepAfter": "3s",
 		"workers.reconcile.every": "8s", "workers.reconcile.settle": "5s", "processor.engine.snapshotEvery": "5s",
 	}
