@@ -27,6 +27,7 @@ type moneyAudit struct {
 	Other             int // whatever else is broken: invariants, documents, what a fan was told
 
 	Races    int // authorisations that were voided
+	Orphans  int // intents whose making was answered by a failure: their secret was given to nobody, so nobody can pay them
 	Captured int
 	Refunded int
 	Findings []string
@@ -52,7 +53,11 @@ func (r *moneyRig) audit(ctx context.Context, fans *moneyFans) (*moneyAudit, err
 	if err != nil {
 		return a, err
 	}
-	r.auditProvider(a, sold)
+	known, err := r.knownIntents(ctx)
+	if err != nil {
+		return a, err
+	}
+	r.auditProvider(a, sold, known)
 	r.auditTickets(a, sold)
 	for _, id := range a.suspects {
 		a.Findings = append(a.Findings, "story of "+id+":"+r.story(ctx, id))
@@ -120,8 +125,23 @@ func (r *moneyRig) soldBookings(ctx context.Context) (map[string]*soldBooking, e
 	return all, rows.Err()
 }
 
+// knownIntents are the provider's objects that a fan was or may be led to.
+func (r *moneyRig) knownIntents(ctx context.Context) (map[string]bool, error) {
+	states, err := r.own.db.PaymentStates(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known := map[string]bool{}
+	for _, p := range states {
+		for _, intent := range p.Intents {
+			known[intent] = true
+		}
+	}
+	return known, nil
+}
+
 // auditProvider adds up what the provider did with cards.
-func (r *moneyRig) auditProvider(a *moneyAudit, sold map[string]*soldBooking) {
+func (r *moneyRig) auditProvider(a *moneyAudit, sold map[string]*soldBooking, known map[string]bool) {
 	of := map[string]*soldBooking{} // by intent
 	for _, i := range r.sim.PaymentIntents() {
 		b := sold[i.Metadata["bookingId"]]
@@ -146,6 +166,10 @@ func (r *moneyRig) auditProvider(a *moneyAudit, sold map[string]*soldBooking) {
 				a.Races++
 			}
 		default:
+			if !known[i.ID] {
+				a.Orphans++
+				continue
+			}
 			b.Payable++
 			a.find(&a.LeakedHold, "intent %s of booking %s, which is %s, can still be paid (%s)", i.ID, i.Metadata["bookingId"], b.Status, i.Status)
 		}

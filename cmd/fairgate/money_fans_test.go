@@ -296,7 +296,10 @@ func (b *buyer) hold(ctx context.Context) (held shopBooking, ok bool) {
 			return held, false
 		}
 		if held.Status == "waitlisted" {
-			held = b.look(ctx, held.ID, 4*moneyHold, func(s *shopBooking) bool { return s.Status != "waitlisted" })
+			held = b.look(ctx, held.ID, 2*moneyHold, func(s *shopBooking) bool { return s.Status != "waitlisted" })
+			if held.Status != "offered" {
+				b.cancel(ctx, held.ID) // nobody waits for ever
+			}
 		}
 		return held, held.Status == "held" || held.Status == "offered"
 	}
@@ -388,7 +391,13 @@ func (b *buyer) page(ctx context.Context, at string, form url.Values) {
 }
 
 func (b *buyer) cancel(ctx context.Context, booking string) {
-	b.send(ctx, http.MethodDelete, "/booking/"+booking, nil)
+	for ctx.Err() == nil {
+		status, _ := b.send(ctx, http.MethodDelete, "/booking/"+booking, nil)
+		if status != http.StatusAccepted {
+			return
+		}
+		pauseFor(ctx, 500*time.Millisecond) // not decided yet
+	}
 }
 
 // watch comes back from the payment page and looks until the booking is settled one way or the other.

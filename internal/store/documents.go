@@ -74,7 +74,7 @@ func documentName(series int, number int64) string {
 	return strconv.Itoa(series) + "-" + strconv.FormatInt(number, 10)
 }
 
-// Seller is who issues documents: a merchant account.
+// Seller is who issues documents: a merchant account, as it was then.
 type Seller struct{ Name, Address, TaxNumber string }
 
 // Issue gives a document the seller's next number, in the transaction that posts its fact: no commit, no number. A fact that
@@ -96,8 +96,10 @@ func (m *Money) Issue(ctx context.Context, d Document) error {
 			WHERE r.booking_id = $5 AND ($2 = 'credit-note' AND r.kind = 'receipt' OR $2 = 'reversal' AND r.fact = replace($3, 'refund-failed:', 'refund:'))
 			ORDER BY r.issued_at, r.series, r.number LIMIT 1)
 		INSERT INTO documents (merchant_account_id, kind, series, number, fact, event_id, booking_id, user_id, currency, total, fees, tax, lines,
-			refers_series, refers_to)
-		SELECT $1, $2, series, last, $3, $4, $5, $6, $7, $8, $9, $10, $11, (SELECT series FROM about), (SELECT number FROM about) FROM numbered`,
+			refers_series, refers_to, seller_name, seller_address, seller_tax_number)
+		SELECT $1, $2, series, last, $3, $4, $5, $6, $7, $8, $9, $10, $11, (SELECT series FROM about), (SELECT number FROM about),
+			coalesce(nullif(m.legal_name, ''), m.name), m.address, m.tax_number
+		FROM numbered, merchant_accounts m WHERE m.id = $1`,
 		d.Merchant, d.Kind, d.Fact, d.Event, d.Booking, d.User, d.Currency, d.Total, d.Fees, d.Tax, lines)
 	if err != nil {
 		return fmt.Errorf("issuing a %s: %w", d.Kind, err)
@@ -123,8 +125,8 @@ func (m *Money) LinesOf(ctx context.Context, booking sale.UUID) ([]DocumentLine,
 }
 
 const documentColumns = `d.merchant_account_id, d.kind, d.series, d.number, d.fact, d.event_id, e.name, d.booking_id, d.user_id, d.currency, d.total,
-	d.fees, d.tax, d.lines, coalesce(d.refers_series, 1), coalesce(d.refers_to, 0), d.issued_at, coalesce(nullif(m.legal_name, ''), m.name),
-	m.address, m.tax_number`
+	d.fees, d.tax, d.lines, coalesce(d.refers_series, 1), coalesce(d.refers_to, 0), d.issued_at, coalesce(d.seller_name, nullif(m.legal_name, ''), m.name),
+	coalesce(d.seller_address, m.address), coalesce(d.seller_tax_number, m.tax_number)`
 
 const documentQuery = `SELECT ` + documentColumns + ` FROM documents d JOIN events e ON e.id = d.event_id
 	JOIN merchant_accounts m ON m.id = d.merchant_account_id `

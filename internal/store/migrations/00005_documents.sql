@@ -10,8 +10,11 @@ ALTER TABLE document_numbers ADD COLUMN series int NOT NULL DEFAULT 1;
 ALTER TABLE document_numbers DROP CONSTRAINT document_numbers_pkey;
 ALTER TABLE document_numbers ADD PRIMARY KEY (merchant_account_id, kind, series);
 ALTER TABLE documents
-    ADD COLUMN series        int NOT NULL DEFAULT 1,
-    ADD COLUMN refers_series int; -- of refers_to
+    ADD COLUMN series int NOT NULL DEFAULT 1,
+    ADD COLUMN refers_series int, -- of refers_to
+    ADD COLUMN seller_name       text, -- the seller as it was when the document was issued; null before this migration
+    ADD COLUMN seller_address    text,
+    ADD COLUMN seller_tax_number text;
 ALTER TABLE documents DROP CONSTRAINT documents_pkey;
 ALTER TABLE documents ADD PRIMARY KEY (merchant_account_id, kind, series, number);
 -- A credit note whose money came back is taken back by a document of its own: what was issued is never changed.
@@ -22,7 +25,7 @@ ALTER TABLE documents ADD CONSTRAINT documents_kind_check CHECK (kind IN ('recei
 ALTER TABLE documents DROP CONSTRAINT documents_kind_check;
 ALTER TABLE documents ADD CONSTRAINT documents_kind_check CHECK (kind IN ('receipt', 'credit-note')) NOT VALID;
 ALTER TABLE documents DROP CONSTRAINT documents_pkey;
-ALTER TABLE documents DROP COLUMN series, DROP COLUMN refers_series;
+ALTER TABLE documents DROP COLUMN series, DROP COLUMN refers_series, DROP COLUMN seller_name, DROP COLUMN seller_address, DROP COLUMN seller_tax_number;
 ALTER TABLE documents ADD PRIMARY KEY (merchant_account_id, kind, number);
 ALTER TABLE document_numbers DROP CONSTRAINT document_numbers_pkey;
 ALTER TABLE document_numbers DROP COLUMN series;
