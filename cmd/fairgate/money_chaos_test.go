@@ -22,9 +22,10 @@ const (
 	moneyBudgetEnv  = "FAIRGATE_TEST_MONEY_BUDGET"
 	moneyResultsEnv = "FAIRGATE_TEST_MONEY_RESULTS"
 
-	moneySmall  = 150 // purchases of the test
-	moneyLarge  = 10_000
-	moneyAtOnce = 150 // fans that are there at the same time
+	moneySmall = 150 // purchases of the test
+	moneyLarge = 10_000
+	moneyFew   = 150 // fans that are there at the same time, at least and at most
+	moneyMany  = 500
 	// moneyRest is how long a sale may take to come to rest once nothing is hurt any more.
 	moneyRest = 2 * time.Minute
 )
@@ -72,6 +73,9 @@ type moneyCampaign struct {
 	audit     *moneyAudit
 }
 
+// moneyAtOnce is how many fans are there at the same time.
+func moneyAtOnce(purchases int) int { return max(moneyFew, min(purchases/20, moneyMany)) }
+
 // runMoney is the whole of a campaign.
 func runMoney(t testing.TB, purchases int, budget moneyBudget) moneyCampaign {
 	r := newMoneyRig(t, budget)
@@ -81,7 +85,7 @@ func runMoney(t testing.TB, purchases int, budget moneyBudget) moneyCampaign {
 	if err := r.sim.Script().Add(r.faults...); err != nil {
 		t.Fatal(err)
 	}
-	fans := newMoneyFans(r, shows, moneyAtOnce)
+	fans := newMoneyFans(r, shows, moneyAtOnce(purchases))
 	campaign := &chaos.Campaign{Lanes: r.lanes(), Seed: r.seed, Log: r.log}
 	began := time.Now()
 	r.harm(campaign, fans, shows, purchases)
@@ -108,7 +112,7 @@ func (r *moneyRig) harm(campaign *chaos.Campaign, fans *moneyFans, shows []money
 	stopOffice := part(r.takeBack)
 	stopCancel := part(func(ctx context.Context) { r.cancelHalfway(ctx, fans, shows, purchases) })
 	stopTelling := part(func(ctx context.Context) { r.progress(ctx, fans, purchases) })
-	fans.run(r.t.Context(), purchases, moneyAtOnce)
+	fans.run(r.t.Context(), purchases, moneyAtOnce(purchases))
 	stopTelling()
 	stopCancel()
 	// The whole-event refund runs while things die.

@@ -82,7 +82,7 @@ func (db *DB) OrderRefund(ctx context.Context, o RefundOrder) error {
 // MoveRefund writes down how a refund stands at the provider: status, its id, whose money it was, what it came to and why
 // it failed. A new id replaces that of a refund which failed; what went back less than was due stays with the seller.
 func (m *Money) MoveRefund(ctx context.Context, r Refund, reason string) error {
-	_, err := m.tx.Exec(ctx, `UPDATE refunds SET status = $2, provider = nullif($3, ''), attempt_id = coalesce(attempt_id, $4),
+	_, err := m.tx.Exec(ctx, `UPDATE refunds SET status = $2, provider = nullif($3, ''), attempt_id = coalesce(attempt_id, nullif($4::uuid, '00000000-0000-0000-0000-000000000000')),
 			retained = retained + amount - $5, amount = $5, reason = $6, updated_at = now() WHERE id = $1`,
 		r.ID, r.Status, r.Provider, r.Attempt, r.Amount, reason)
 	if err != nil {
