@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+
 	"fairgate/internal/sale"
 	"fairgate/internal/store"
 	"fairgate/internal/wire"
@@ -200,7 +202,7 @@ func TestMoney_ShowsTheLastComparisonAndTheInbox(t *testing.T) {
 	if got := maria.want(200, maria.api("/api/money", nil)); strings.Contains(string(got.body), "pi_7") || !strings.Contains(string(got.body), "dailyReport") {
 		t.Errorf("an organiser sees %s", got.body)
 	}
-	if page := maria.want(200, maria.do("GET", "/money", "", "", "Accept", "text/html")); !strings.Contains(string(page.body), "1 differences that need somebody") {
+	if page := maria.want(200, maria.do("GET", "/money", "", "", "Accept", "text/html")); !strings.Contains(string(page.body), "differences that need somebody: 1") {
 		t.Errorf("the page: %s", page.body)
 	}
 }
@@ -230,4 +232,69 @@ func TestSettings_SellerIsItsOrganisers(t *testing.T) {
 	if got := maria.want(200, maria.do("GET", "/settings", "", "", "Accept", "text/html")); !strings.Contains(string(got.body), "Venue Ltd") || strings.Contains(string(got.body), "sellers/2") {
 		t.Errorf("the page: %s", got.body)
 	}
+}
+
+// TestBrowser_OrganiserMendsMoney uses the forms as people do.
+func TestBrowser_OrganiserMendsMoney(t *testing.T) {
+	b := browser(t)
+	w := newWorld(t).user(operator, store.RoleOperator)
+	event, booking := w.sold(w)
+	id, err := sale.ParseID(event)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.exec(`INSERT INTO outbox (kind, cause, status, attempts, last_error) VALUES ('payment:void', 'stray/pi_7', 'dead', 40, 'payment: payment_intents.cancel: definite (status 404): resource_missing')`)
+	w.exec(`INSERT INTO disputes (id, payment_id, attempt_id, booking_id, event_id, amount, covered, currency, reason, status, provider, due_by)
+		SELECT 'dp_1', p.id, a.id, p.booking_id, p.event_id, 6000, 6000, 'EUR', 'fraudulent', 'open', 'needs_response', now() + interval '7 days'
+		FROM payments p JOIN payment_attempts a ON a.payment_id = p.id`)
+	w.exec(`INSERT INTO notifications (user_id, kind, event_id, data, cause) VALUES ('organiser/1', 'disputeOpened', $1, '{"amount":"60.00","currency":"EUR","reason":"fraudulent"}', 'x')`, id)
+	w.exec(`INSERT INTO ledger (fact, entry, account, amount, currency, merchant_account_id, event_id, booking_id)
+		VALUES ('capture:ch_1', 0, 'provider', 6000, 'EUR', 1, $1, $2), ('capture:ch_1', 1, 'sales', -6000, 'EUR', 1, $1, $2)`, id, booking)
+	now := time.Now().UTC()
+	if err := w.db.SaveReconciliation(t.Context(), store.Reconciliation{
+		Since: now.Add(-26 * time.Hour), Until: now, Intents: 1204, Moves: 1311, Open: 1, Repaired: 2, Findings: []store.Difference{{Reason: "paid-without-row", Object: "pi_3S0b2oz8o5dyVlmTOZhtgzFk"}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	reports, err := w.db.DailyReports(t.Context(), now.Truncate(24*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.db.TellDay(t.Context(), reports[0]); err != nil {
+		t.Fatal(err)
+	}
+	b.do(chromedp.Navigate(w.server.URL + "/settings"))
+	b.shows(`input[name=password]`)
+	b.do(chromedp.SendKeys(chromedp.CSS(`input[name=email]`), operator), chromedp.SendKeys(chromedp.CSS(`input[name=password]`), password+"\n"))
+	b.shows(`input[name=legalName]`)
+	b.do(chromedp.SendKeys(chromedp.CSS(`input[name=legalName]`), "Casa do Fado, Lda."), chromedp.SendKeys(chromedp.CSS(`textarea[name=address]`), "Rua da Saudade 7\nLisboa"),
+		chromedp.SendKeys(chromedp.CSS(`input[name=email]`), "money@venue.example"))
+	b.shoot("settings", 1280, 900, "light")
+	b.click(`form.grid button`)
+	b.shows(`p.done`)
+	if found, err := w.db.Merchants(t.Context(), 1); err != nil || found[0].Seller.Name != "Casa do Fado, Lda." || found[0].Seller.Address != "Rua da Saudade 7\nLisboa" {
+		t.Errorf("%+v %v", found, err)
+	}
+	b.do(chromedp.Navigate(w.server.URL + "/money"))
+	b.shows(`main h1`)
+	b.shoot("money", 1280, 900, "light")
+	b.shoot("money-dark", 1280, 900, "dark")
+	b.shoot("money-phone", 390, 844, "light")
+	b.do(chromedp.EmulateViewport(1280, 900))
+	b.click(`form[action="/obligations/revive"] button`)
+	b.shows(`p.done`)
+
+	w.exec(`UPDATE disputes SET status = 'won'`)
+	b.do(chromedp.Navigate(w.server.URL + "/events/" + event))
+	b.click(`form[action$="/refund"] summary, details:has(form[action$="/refund"]) summary`)
+	b.do(chromedp.SendKeys(chromedp.CSS(`input[name=booking]`), booking.String()), chromedp.SendKeys(chromedp.CSS(`input[name=tickets]`), "0"))
+	b.shoot("event-refunds", 1280, 900, "light")
+	b.shoot("event-refunds-phone", 390, 844, "dark")
+	b.do(chromedp.EmulateViewport(1280, 900))
+	b.click(`form[action$="/refund"] button`)
+	b.shows(`p.done:not(.bad)`)
+	w.eventually("one ticket is refunded", func() bool {
+		live, err := w.db.LiveNumbers(t.Context(), booking)
+		return err == nil && len(live) == 1
+	})
 }

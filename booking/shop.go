@@ -93,7 +93,7 @@ func (a *API) refundOffer(v *bookingView, e *store.Event) *refundOffer {
 	}
 	var live []int
 	for i, t := range v.Tickets {
-		if t.Status == "valid" {
+		if t.Status == "valid" || t.Status == "confirmed" {
 			live = append(live, i)
 		}
 	}

@@ -124,6 +124,7 @@ type Workers struct {
 	mail      *notify.Mailer
 	reconcile *reconcile.Reconciler
 	intake    *intake
+	news      chan store.WebhookEvent // stored, to be handed to asynq
 	now       func() time.Time
 	random    func() float64
 	log       *slog.Logger
@@ -152,6 +153,7 @@ func New(cfg Config, deps Deps) (*Workers, error) {
 		return nil, fmt.Errorf("workers: registering metrics: %w", err)
 	}
 	w.intake = newIntake(deps.Store.StoreWebhooks)
+	w.news = make(chan store.WebhookEvent, maxNews)
 	w.client = asynq.NewClientFromRedisClient(deps.Redis)
 	w.pay = payments.New(payments.Deps{Payments: deps.Payments, Store: deps.Store, Log: w.log, Now: w.now})
 	if w.mail, err = notify.New(cfg.Mail, notify.Deps{Store: deps.Store}); err != nil {
@@ -171,6 +173,7 @@ func New(cfg Config, deps Deps) (*Workers, error) {
 func (w *Workers) Parts() []run.Part {
 	return []run.Part{
 		{Name: "tasks", Run: w.serveTasks},
+		{Name: "webhook announcer", Run: w.announcer},
 		{Name: "outbox relay", Run: w.relay},
 		{Name: "webhook sweeper", Run: w.sweep},
 		{Name: "outbox gauges", Run: w.measure},

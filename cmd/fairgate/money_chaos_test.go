@@ -45,10 +45,10 @@ func TestMoneyChaos_NobodyPaysForNothingAndNothingIsFree(t *testing.T) {
 	c.proves(t)
 }
 
-// BenchmarkMoneyChaos is the campaign of ten thousand; its figures are what was broken, which must be nothing.
+// BenchmarkMoneyChaos is a campaign whose figures are what was broken, which must be nothing.
 func BenchmarkMoneyChaos(b *testing.B) {
 	for b.Loop() {
-		c := runMoney(b, int(numberFromEnv(b, moneyEnv, moneyLarge)), moneyUnlimited)
+		c := runMoney(b, int(numberFromEnv(b, moneyEnv, moneyBench)), moneyUnlimited)
 		fail(b, c.audit)
 		b.ReportMetric(float64(c.purchases), "bench:money.chaos.purchases:1")
 		b.ReportMetric(float64(c.audit.PaidWithoutTicket), "bench:money.chaos.paid-without-ticket:1")
