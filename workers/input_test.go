@@ -214,3 +214,21 @@ func TestConfig_AMissingWebhookSecretIsNamed(t *testing.T) {
 		t.Errorf("started without a secret: %v", err)
 	}
 }
+
+// TestRelay_MoneyDoesNotWaitBehindMails leaves more mails than can be handed out at once before one capture.
+func TestRelay_MoneyDoesNotWaitBehindMails(t *testing.T) {
+	cfg := config()
+	cfg.RelayBatch = 5
+	s := open(t, cfg)
+	s.Exec(`INSERT INTO outbox (kind, cause, next_at) SELECT 'notify:mail', 'orders/0/' || n, now() - interval '1 hour' FROM generate_series(1000, 3000) n`)
+	r, a := s.authorised(t, 2000)
+	s.Confirm(r, a, "5")
+	s.run(t)
+	until(t, "the money is captured", func() bool { return s.status(r) == "captured" })
+	if left := s.open(payment.KindMail); left < 1000 {
+		t.Errorf("%d mails were left: they were not the many that it takes", left)
+	}
+	if over := paytest.One[int](s.World, `SELECT count(*) FROM outbox WHERE kind = 'notify:mail' AND attempts > 1`); over > 0 {
+		t.Errorf("%d mails were handed out again while they waited in asynq", over)
+	}
+}

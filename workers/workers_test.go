@@ -8,6 +8,7 @@ import (
 
 	"fairgate/internal/payment"
 	"fairgate/internal/payment/paytest"
+	"fairgate/internal/store"
 	"fairgate/internal/wire"
 	"fairgate/workers"
 )
@@ -62,7 +63,7 @@ func TestRelay_RedisLosingEverythingLosesNothing(t *testing.T) {
 	r, a := s.authorised(t, 2000)
 	s.Confirm(r, a, "5")
 	// Handed to Redis by a relay whose Redis is emptied before any worker looks.
-	due, err := s.DB.ClaimObligations(t.Context(), 10, time.Second)
+	due, err := s.DB.ClaimObligations(t.Context(), store.ClaimMoney, 10, time.Second)
 	if err != nil || len(due) != 1 {
 		t.Fatal(due, err)
 	}

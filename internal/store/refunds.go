@@ -91,6 +91,24 @@ func (m *Money) MoveRefund(ctx context.Context, r Refund, reason string) error {
 	return nil
 }
 
+// CutRefund makes less due: refunds made at the provider have left no more of the payment.
+func (m *Money) CutRefund(ctx context.Context, r Refund) error {
+	_, err := m.tx.Exec(ctx, `UPDATE refunds SET amount = $2, retained = $3, updated_at = now() WHERE id = $1`, r.ID, r.Amount, r.Retained)
+	if err != nil {
+		return fmt.Errorf("cutting a refund: %w", err)
+	}
+	return nil
+}
+
+// RefundEndsTickets says whether tickets have ended with a refund.
+func (m *Money) RefundEndsTickets(ctx context.Context, id sale.UUID) (ends bool, err error) {
+	err = m.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM refunds WHERE id = $1 AND tickets <> '{}')`, id).Scan(&ends)
+	if err != nil {
+		return false, fmt.Errorf("reading a refund's tickets: %w", err)
+	}
+	return ends, nil
+}
+
 // SettleRefund sets the status of a refund for which the provider is not needed.
 func (m *Money) SettleRefund(ctx context.Context, id sale.UUID, status string) error {
 	if _, err := m.tx.Exec(ctx, `UPDATE refunds SET status = $2, updated_at = now() WHERE id = $1`, id, status); err != nil {

@@ -3,6 +3,7 @@ package payments
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"fairgate/internal/payment"
 	"fairgate/internal/sale"
@@ -92,8 +93,11 @@ func (h *Handlers) dueRefund(ctx context.Context, o store.Obligation, t payment.
 		}
 		if status, _, err = m.LockBooking(ctx, booking); err != nil || ok {
 			// Goodwill at the provider may have left less than the tickets' price.
-			if left := max(0, p.Amount-(due-r.Amount-r.Retained)-r.Retained); r.Provider == "" && r.Amount > left && r.Attempt.IsZero() {
-				r.Amount = left
+			left := max(0, p.Amount-(due-r.Amount-r.Retained))
+			if err == nil && r.Provider == "" && r.Attempt.IsZero() && r.Amount+r.Retained > left {
+				r.Retained = min(r.Retained, left)
+				r.Amount = left - r.Retained
+				return m.CutRefund(ctx, r)
 			}
 			return err
 		}
@@ -246,6 +250,16 @@ func refunded(ctx context.Context, m *store.Money, p store.Payment, a store.Atte
 	if err := postRefund(ctx, m, p, g); err != nil {
 		return err
 	}
+	if status == "failed" && strings.HasPrefix(r.Cause, "provider/") {
+		// Made at the provider's dashboard: while its tickets live, the money that came back is for them.
+		ends, err := m.RefundEndsTickets(ctx, r.ID)
+		if err != nil {
+			return err
+		}
+		if !ends {
+			status = "cancelled"
+		}
+	}
 	if r.Status == "withheld" {
 		if err := uncover(ctx, m, p, r, g.ID); err != nil {
 			return err
@@ -260,8 +274,8 @@ func refunded(ctx context.Context, m *store.Money, p store.Payment, a store.Atte
 	if err := m.MoveRefund(ctx, r, g.Reason); err != nil {
 		return err
 	}
-	if status == "failed" {
-		if err := issueReversal(ctx, m, p, g.ID); err != nil {
+	if status == "failed" || status == "cancelled" {
+		if err := issueReversal(ctx, m, p, g.ID); err != nil || status == "cancelled" {
 			return err
 		}
 		return tell(ctx, m, p, "refundFailed", payment.FactRefundFailed+g.ID, amountOf(g))

@@ -13,6 +13,12 @@ CREATE TABLE reconciliations (
 );
 CREATE INDEX ledger_at ON ledger (at);
 
+-- Money is handed out before mails: each has its own order.
+CREATE INDEX outbox_due_money ON outbox (next_at) WHERE status = 'pending' AND kind <> 'notify:mail';
+CREATE INDEX outbox_due_mails ON outbox (next_at) WHERE status = 'pending' AND kind = 'notify:mail';
+DROP INDEX outbox_due;
+
 -- +goose Down
-DROP INDEX ledger_at;
+CREATE INDEX outbox_due ON outbox (next_at) WHERE status = 'pending';
+DROP INDEX outbox_due_money, outbox_due_mails, ledger_at;
 DROP TABLE reconciliations;
