@@ -696,6 +696,64 @@ func TestMoney_NumbersLostInAFailoverAreNotGivenOutAgain(t *testing.T) {
 	w.settled(expect{captures: 3})
 }
 
+func TestMoney_DashboardRefundThatFailsAtOnceLeavesTheTickets(t *testing.T) {
+	w := open(t, euros())
+	b, r := w.buy("ann", 2, "visa")
+	w.faults.strike(stripesim.PointRefund, "", 1, stripesim.Fault{Refund: stripesim.RefundFails})
+	if _, err := w.sim.GiveBack(r.Intent, 2640); err != nil {
+		t.Fatal(err)
+	}
+	w.wait(2 * time.Minute)
+	if err := w.sim.Tick(); err != nil {
+		t.Fatal(err)
+	}
+	w.settle() // both events come when it is over
+	w.want(b, "confirmed")
+	if got := strings.Join(w.statuses(b), " "); got != "valid valid" {
+		t.Errorf("tickets: %s", got)
+	}
+	w.settled(expect{captures: 1, refunds: 1})
+}
+
+func TestMoney_DashboardRefundThatFailsAfterTheTicketsEndedIsOwed(t *testing.T) {
+	w := open(t, euros())
+	b, r := w.buy("ann", 2, "visa")
+	w.faults.strike(stripesim.PointRefund, "", 1, stripesim.Fault{Refund: stripesim.RefundFails})
+	if _, err := w.sim.GiveBack(r.Intent, 2640); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	w.want(b, "refunded")
+	w.wait(2 * time.Minute)
+	if err := w.sim.Tick(); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	w.papers(b, "receipt 1", "credit-note 1 of 1", "reversal 1 of 1")
+	w.settled(expect{captures: 1, refunds: 1, owed: 2640})
+}
+
+func TestMoney_RefundWithoutFeesOfWhatWentBackAtTheDashboardIsNothing(t *testing.T) {
+	w := open(t, euros())
+	b, r := w.buy("ann", 2, "visa")
+	id, err := w.pay.NewID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.sim.GiveBack(r.Intent, 2640); err != nil {
+		t.Fatal(err)
+	}
+	// The organiser has not heard of it and refunds a ticket without its fee.
+	if err := w.pay.Refund(t.Context(), payment.RefundRequest{Refund: id, Booking: b, Tickets: []uint16{0}, KeepFees: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.run()
+	w.tell()
+	w.settle()
+	w.want(b, "refunded")
+	w.settled(expect{captures: 1, refunds: 1})
+}
+
 // papers checks which documents a booking has.
 func (w *world) papers(booking sale.UUID, want ...string) {
 	w.t.Helper()
