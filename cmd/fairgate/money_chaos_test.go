@@ -22,9 +22,9 @@ const (
 	moneyBudgetEnv  = "FAIRGATE_TEST_MONEY_BUDGET"
 	moneyResultsEnv = "FAIRGATE_TEST_MONEY_RESULTS"
 
-	moneySmall = 150 // purchases of the test
-	moneyLarge = 10_000
-	moneyFew   = 150 // fans that are there at the same time, at least and at most
+	moneySmall = 150  // purchases of the test
+	moneyBench = 1000 // of the benchmark; make money makes ten thousand
+	moneyFew   = 150  // fans that are there at the same time, at least and at most
 	moneyMany  = 500
 	// moneyRest is how long a sale may take to come to rest once nothing is hurt any more.
 	moneyRest = 2 * time.Minute
