@@ -18,6 +18,8 @@ const (
 	compareTimeout = 30 * time.Minute
 	// reportEvery is how often it is looked whether a day is to be told of.
 	reportEvery = 10 * time.Minute
+	// reportJitter spreads the first look of a fleet.
+	reportJitter = 2 * time.Second
 )
 
 // scheduleReconcile has the provider compared with the ledger at intervals, until ctx ends: by whichever of all workers
@@ -61,7 +63,7 @@ func (w *Workers) reportDays(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	run.Interval(ctx, reportEvery, time.Minute, func(ctx context.Context) {
+	run.Interval(ctx, reportEvery, reportJitter, func(ctx context.Context) {
 		if err := w.reportDay(ctx); err != nil && ctx.Err() == nil {
 			w.metrics.loops.WithLabelValues("report").Inc()
 			w.log.WarnContext(ctx, "daily report failed", "error", err)
