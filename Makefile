@@ -3,10 +3,12 @@ SHELL := /bin/bash
 GO ?= go
 ONLY ?= .
 DURATION ?= 1h
+PURCHASES ?= 10000
+BUDGET ?= unlimited
 
 SIM_SEED ?= $(shell date +%s)000000
 
-.PHONY: demo test build check bench sim sim-bugs kafka test-kafka chaos rehearse kill-test docs clean
+.PHONY: demo test build check bench sim sim-bugs kafka test-kafka chaos money rehearse kill-test docs clean
 
 demo: ## a whole on-sale on this machine, until Ctrl-C
 	@scripts/setup.sh demo
@@ -41,6 +43,11 @@ test-kafka: ## what needs Apache Kafka: real brokers, processors and Postgres, k
 chaos: ## a long campaign of kills on three brokers; DURATION=1h; appends to docs/results/chaos.tsv
 	@scripts/setup.sh demo kafka
 	@scripts/test-kafka.sh chaos $(DURATION)
+
+money: ## purchases while all that money passes through is killed; PURCHASES=10000 BUDGET=unlimited, live or sandbox; appends to docs/results/money.tsv
+	@scripts/setup.sh demo test
+	FAIRGATE_TEST_MONEY=$(PURCHASES) FAIRGATE_TEST_MONEY_BUDGET=$(BUDGET) FAIRGATE_TEST_MONEY_RESULTS=$(CURDIR)/docs/results/money.tsv \
+		$(GO) test -v -count=1 -timeout 3h -run TestMoneyChaos ./cmd/fairgate
 
 kill-test: build ## SIGKILL the stack twenty times in one rehearsal
 	@scripts/setup.sh demo

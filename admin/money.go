@@ -188,7 +188,10 @@ func (a *Admin) retryRefund(ctx context.Context, c *call) (deed, error) {
 
 // revive makes a dead obligation due again.
 func (a *Admin) revive(ctx context.Context, c *call) (deed, error) {
-	var b struct{ Kind, Cause string }
+	var b struct {
+		Kind  string `json:"kind"`
+		Cause string `json:"cause"`
+	}
 	if err := c.decode(&b); err != nil {
 		return deed{}, err
 	}
@@ -212,6 +215,27 @@ type moneyView struct {
 	Refunds  []failedView           `json:"refunds"`
 	Dead     []store.DeadObligation `json:"dead"` // operators see them
 	Runs     []runView              `json:"runs"`
+	Compared *comparedView          `json:"compared"` // with the payment provider, last; null if never
+	Notes    []noteView             `json:"notes"`    // the organiser's inbox
+}
+
+// comparedView is the last comparison with the payment provider.
+type comparedView struct {
+	At       time.Time          `json:"at"`
+	Payments int                `json:"payments"`
+	Moves    int                `json:"movements"`
+	Open     int                `json:"open"`
+	Repaired int                `json:"repaired"`
+	Findings []store.Difference `json:"findings"` // operators see them
+}
+
+// noteView is a notice of an organiser's inbox.
+type noteView struct {
+	Kind    string    `json:"kind"`
+	Event   int64     `json:"eventId,omitzero"`
+	Created time.Time `json:"createdAt"`
+	Text    string    `json:"text"`
+	Lines   []string  `json:"lines,omitempty"`
 }
 
 type disputeView struct {
@@ -258,7 +282,54 @@ func (a *Admin) money(ctx context.Context, who actor) (v moneyView, err error) {
 			return v, err
 		}
 	}
+	if err := a.compared(ctx, who, &v); err != nil {
+		return v, err
+	}
 	return v, a.runs(ctx, who, &v)
+}
+
+// notesShown is how many notices of the inbox the page has.
+const notesShown = 20
+
+// compared adds what the last comparison found, and the organiser's inbox.
+func (a *Admin) compared(ctx context.Context, who actor, v *moneyView) error {
+	last, ok, err := a.deps.Store.LastReconciliation(ctx)
+	if err != nil {
+		return err
+	}
+	if ok {
+		v.Compared = &comparedView{At: last.At.UTC(), Payments: last.Intents, Moves: last.Moves, Open: last.Open, Repaired: last.Repaired}
+		if who.Operator() {
+			v.Compared.Findings = last.Findings
+		}
+	}
+	notes, err := a.deps.Store.OrganiserNotes(ctx, who.scope(), notesShown)
+	for _, n := range notes {
+		view := noteView{Kind: n.Kind, Event: n.Event, Created: n.Created.UTC(), Text: noteText(n)}
+		lines, _ := n.Data["lines"].([]any)
+		for _, l := range lines {
+			view.Lines = append(view.Lines, fmt.Sprint(l))
+		}
+		v.Notes = append(v.Notes, view)
+	}
+	return err
+}
+
+// noteText is a notice in a sentence.
+func noteText(n store.InboxNote) string {
+	word := func(key string) string {
+		text, _ := n.Data[key].(string)
+		return text
+	}
+	switch n.Kind {
+	case "dailyReport":
+		return "The money of " + word("day") + " (UTC)"
+	case "disputeOpened":
+		return fmt.Sprintf("A bank has withdrawn %s %s (%s)", word("amount"), word("currency"), words(word("reason")))
+	case "disputeClosed":
+		return fmt.Sprintf("Dispute %s is %s", word("dispute"), word("result"))
+	}
+	return words(n.Kind)
 }
 
 func (a *Admin) runs(ctx context.Context, who actor, v *moneyView) error {
@@ -308,7 +379,7 @@ func (a *Admin) documentsPage(w http.ResponseWriter, r *http.Request, who actor)
 	for _, d := range found {
 		amount := func(n int64) string { return sale.Money{Minor: n, Currency: d.Currency}.String() }
 		rows = append(rows, documentView{
-			d.Kind, d.Number, d.Issued.UTC(), d.Booking.String(), d.User, amount(d.Total), amount(d.Fees), amount(d.Tax), d.Currency,
+			d.Kind, d.Name(), d.RefersName(), d.Issued.UTC(), d.Booking.String(), d.User, amount(d.Total), amount(d.Fees), amount(d.Tax), d.Currency,
 		})
 	}
 	if strings.HasPrefix(r.URL.Path, "/api/") {
@@ -323,7 +394,8 @@ func (a *Admin) documentsPage(w http.ResponseWriter, r *http.Request, who actor)
 
 type documentView struct {
 	Kind     string    `json:"kind"`
-	Number   int64     `json:"number"`
+	Number   string    `json:"number"`
+	RefersTo string    `json:"refersTo,omitempty"`
 	Issued   time.Time `json:"issuedAt"`
 	Booking  string    `json:"bookingId"`
 	User     string    `json:"userId"`

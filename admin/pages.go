@@ -20,7 +20,7 @@ var pageFiles embed.FS
 // pages are the dashboard's templates and files.
 type pages struct{ byName map[string]*template.Template }
 
-var pageNames = [...]string{"login", "home", "event", "newevent", "sale", "rooms", "room", "newroom", "audit", "money", "receipts", "problem"}
+var pageNames = [...]string{"login", "home", "event", "newevent", "sale", "rooms", "room", "newroom", "audit", "money", "receipts", "settings", "problem"}
 
 func newPages() (*pages, error) {
 	p := &pages{byName: map[string]*template.Template{}}
@@ -176,11 +176,17 @@ func (a *Admin) eventPage(w http.ResponseWriter, r *http.Request, who actor) err
 	if err != nil {
 		return err
 	}
+	policy, err := a.deps.Store.RefundPolicy(r.Context(), e.ID)
+	if err != nil {
+		return err
+	}
 	return a.page(w, r, "event", who, struct {
-		Event eventView
-		Row   store.Event
-		Audit []auditView
-	}{viewEvent(&e), e, viewAudit(entries)})
+		Event       eventView
+		Row         store.Event
+		Audit       []auditView
+		Policy      store.RefundPolicy
+		RefundHours int64
+	}{viewEvent(&e), e, viewAudit(entries), policy, int64(policy.Until / time.Hour)})
 }
 
 func (a *Admin) salePage(w http.ResponseWriter, r *http.Request, who actor) error {

@@ -48,7 +48,8 @@ func newPages() (*pages, error) {
 		p.assets[name], p.names[file] = assetFile{mime, body}, name
 	}
 	funcs := template.FuncMap{"asset": func(file string) string { return "/shop/" + p.names[file] }, "when": when, "clock": clock, "iso": iso, "count": count, "zero": zero,
-		"money": money, "ticketWord": ticketWord, "grouped": grouped[int], "number": grouped[int64]}
+		"money": money, "ticketWord": ticketWord, "grouped": grouped[int], "number": grouped[int64],
+		"more": func(n int) int { return n + 1 }, "short": func(id string) string { return id[max(0, len(id)-8):] }}
 	for _, name := range []string{"home", "event", "booking", "me", "pending", "problem", "pay", "documents"} {
 		t, err := template.New("layout.html").Funcs(funcs).ParseFS(pageFiles, "page/layout.html", "page/"+name+".html")
 		if err != nil {

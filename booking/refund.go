@@ -120,11 +120,11 @@ func (a *API) sendRefund(ctx *fasthttp.RequestCtx, request context.Context, b st
 	return a.refused(e, refusal{reason: r.Reason})
 }
 
-// documentView is a receipt or credit note. Amounts are decimal strings of its currency.
+// documentView is a receipt, a credit note or a reversal. Amounts are decimal strings of its currency.
 type documentView struct {
-	Kind     string             `json:"kind"` // receipt or creditNote
-	Number   int64              `json:"number"`
-	RefersTo int64              `json:"refersTo,omitempty"` // a credit note's receipt
+	Kind     string             `json:"kind"`               // receipt, creditNote or reversal
+	Number   string             `json:"number"`             // as people write it
+	RefersTo string             `json:"refersTo,omitempty"` // a credit note's receipt, a reversal's credit note
 	IssuedAt string             `json:"issuedAt"`
 	Seller   string             `json:"seller"`
 	Address  string             `json:"sellerAddress,omitempty"`
@@ -146,7 +146,7 @@ type documentLineView struct {
 	Total    string `json:"total"`
 }
 
-// documents is GET /booking/{id}/documents: its receipts and credit notes.
+// documents is GET /booking/{id}/documents: its receipts and credit notes, and reversals of credit notes whose money came back.
 func (a *API) documents(ctx *fasthttp.RequestCtx, request context.Context, b store.Booking) error {
 	found, err := a.deps.Store.BookingDocuments(request, b.ID)
 	if err != nil {
@@ -170,7 +170,7 @@ func (a *API) documents(ctx *fasthttp.RequestCtx, request context.Context, b sto
 
 func viewDocument(d store.Document) documentView {
 	v := documentView{
-		Kind: "receipt", Number: d.Number, RefersTo: d.RefersTo, IssuedAt: iso(d.Issued), Seller: d.Seller.Name, Address: d.Seller.Address,
+		Kind: d.Kind, Number: d.Name(), RefersTo: d.RefersName(), IssuedAt: iso(d.Issued), Seller: d.Seller.Name, Address: d.Seller.Address,
 		TaxID: d.Seller.TaxNumber, Currency: d.Currency, Total: amount(d.Total, d.Currency), Fees: amount(d.Fees, d.Currency),
 		Tax: amount(d.Tax, d.Currency), Lines: []documentLineView{},
 	}

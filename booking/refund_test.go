@@ -1,6 +1,7 @@
 package booking_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +29,10 @@ func TestRefund_ByTheFanOnlyAsThePolicyLetsThem(t *testing.T) {
 	if err := w.DB.SetRefundPolicy(t.Context(), concert, 24*time.Hour, false); err != nil {
 		t.Fatal(err)
 	}
+	page := w.want(200, "GET", "/booking/"+id, "", "Accept", "text/html")
+	if !strings.Contains(string(page.body), "Give back all 2 tickets") || !strings.Contains(string(page.body), "the booking fee is not returned") || !strings.Contains(string(page.body), "/documents") {
+		t.Errorf("the page offers nothing back:\n%s", string(page.body))
+	}
 	w.want(422, "POST", "/booking/"+id+"/refund", `{"tickets":[-1]}`)
 	first := w.want(200, "POST", "/booking/"+id+"/refund", `{"tickets":[1]}`, "Idempotency-Key", "one")
 	again := w.want(200, "POST", "/booking/"+id+"/refund", `{"tickets":[1]}`, "Idempotency-Key", "one")
@@ -37,7 +42,8 @@ func TestRefund_ByTheFanOnlyAsThePolicyLetsThem(t *testing.T) {
 	w.eventually("one ticket is refunded, its fee kept", func() bool {
 		return paytest.One[bool](w.World, `SELECT count(*) = 1 AND sum(retained) > 0 FROM refunds`)
 	})
-	w.want(200, "POST", "/booking/"+id+"/refund", ``)
+	// As the page's button does it.
+	w.want(303, "POST", "/booking/"+id+"/refund", "tickets%5B0%5D=0", "Content-Type", "application/x-www-form-urlencoded", "Accept", "text/html")
 	w.eventually("the rest is refunded", func() bool {
 		return paytest.One[string](w.World, `SELECT status FROM bookings WHERE id::text = $1`, id) == "refunded"
 	})

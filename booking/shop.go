@@ -55,15 +55,17 @@ func (a *API) bookingPage(ctx *fasthttp.RequestCtx, v *bookingView, e *store.Eve
 	live := v.Status == "held" || v.Status == "offered"
 	paying := v.Payment != nil && (v.Payment.Status == "authorised" || v.Payment.Status == "confirmed")
 	payable := (live || v.Status == "frozen") && !paying
+	refund := a.refundOffer(v, e)
 	data := struct {
 		*bookingView
+		Refund   *refundOffer // what the fan may give back; nil for nothing
 		Event    *store.Event
 		Head     heading
 		Paper    *paper // the receipt; nil at this moment
 		Payable  bool
 		Declined bool // the visitor comes back from a payment that did not go through
 		Returned bool // the hold can be given back
-	}{v, e, headingOf(v, paying), paperOf(v.Receipt, head), payable, payable && ctx.QueryArgs().Has("declined"), live || v.Status == "waitlisted"}
+	}{v, refund, e, headingOf(v, paying), paperOf(v.Receipt, head), payable, payable && ctx.QueryArgs().Has("declined"), live || v.Status == "waitlisted"}
 	// Without JavaScript the page keeps up by itself.
 	switch {
 	case v.Status == "waitlisted":
@@ -75,6 +77,37 @@ func (a *API) bookingPage(ctx *fasthttp.RequestCtx, v *bookingView, e *store.Eve
 	}
 	return a.render(ctx, fasthttp.StatusOK, "booking", e.Name, data)
 }
+
+// refundOffer is until when, and how, tickets may be given back on the page.
+type refundOffer struct {
+	Until time.Time
+	Fees  bool  // booking fees come back too
+	Live  []int // numbers of tickets
+}
+
+// refundOffer is nil where the event's policy, or the booking, leaves nothing to give back. Without Postgres the page does
+// without it.
+func (a *API) refundOffer(v *bookingView, e *store.Event) *refundOffer {
+	if v.Status != "confirmed" {
+		return nil
+	}
+	var live []int
+	for i, t := range v.Tickets {
+		if t.Status == "valid" || t.Status == "confirmed" {
+			live = append(live, i)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), policyWait)
+	defer cancel()
+	policy, err := a.deps.Store.RefundPolicy(ctx, e.ID)
+	if err != nil || len(live) == 0 || !policy.Allows(a.now()) {
+		return nil
+	}
+	return &refundOffer{policy.StartsAt.Add(-policy.Until), policy.Fees, live}
+}
+
+// policyWait bounds how long a page waits to know whether tickets may be given back.
+const policyWait = time.Second
 
 // unsettled says whether a confirmed booking's tickets are still on their way.
 func unsettled(v *bookingView) bool {

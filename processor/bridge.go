@@ -20,6 +20,8 @@ const (
 	tellBatch = eventlog.MaxBatchRecords / 2
 	// tellTimeout bounds one try of an append.
 	tellTimeout = 2 * time.Second
+	// weighTimeout bounds asking Postgres who may pay.
+	weighTimeout = time.Second
 )
 
 // BridgeConfig shapes a bridge; its zero value works.
@@ -27,10 +29,12 @@ type BridgeConfig struct {
 	Topic      string `yaml:"-"` // of outcomes; default wire.TopicOutcomes
 	QueueTopic string `yaml:"-"` // default wire.TopicQueue
 	Partition  int32  `yaml:"-"` // of outcomes
+	PerSecond  int64  `yaml:"-"` // payments that the provider lets us begin; 0 holds no room back
 }
 
 // Bridge tells the waiting rooms, through the log `queue`, what the stock behind them does: Left for each pass that was
-// used up, and at most once a second of log time a Signal per room whose stock or price changed.
+// used up, and at most once a second of log time a Signal per room whose stock or price changed, or whose people are more
+// than could pay in time (headroom).
 //
 // It appends first and stores its position afterwards. After a crash in between it tells the same again, under the same
 // sequence numbers, and the queue machine drops what it knows.
@@ -39,6 +43,7 @@ type Bridge struct {
 	follower
 	at    store.Projected
 	saved int64 // log time of the last stored position
+	heard int64 // log time at which it was last asked who may pay
 	rooms rooms
 }
 
@@ -119,6 +124,10 @@ func (b *Bridge) tell(ctx context.Context, batch []wire.Outcome, next follow.Pos
 	if next.Seq <= b.at.NextSeq {
 		return nil // still catching up with what was told before
 	}
+	if now-b.heard >= signalEvery {
+		b.heard = now
+		b.weigh(ctx)
+	}
 	b.rooms.signals(&out, b.partition, next.Seq-1, now)
 	if err := b.send(ctx, &out); err != nil {
 		return err
@@ -135,6 +144,30 @@ func (b *Bridge) tell(ctx context.Context, batch []wire.Outcome, next follow.Pos
 		b.deps.Metrics.next.WithLabelValues(b.labels...).Set(float64(to.NextSeq))
 	}
 	return err
+}
+
+// weigh compares who may soon pay with what the provider takes, for every room. While Postgres is away rooms keep what
+// they were told last.
+func (b *Bridge) weigh(ctx context.Context) {
+	if b.cfg.PerSecond <= 0 || b.deps.Crowds == nil || len(b.rooms.order) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, weighTimeout)
+	defer cancel()
+	loads, err := b.deps.Store.PayLoads(ctx)
+	if err != nil {
+		b.deps.Metrics.trouble.WithLabelValues(b.labels...).Inc()
+		return
+	}
+	for _, l := range loads {
+		people := l.Unpaid
+		for _, id := range l.Rooms {
+			people += b.deps.Crowds.Inside(id)
+		}
+		for _, id := range l.Rooms {
+			b.rooms.press(id, headroom(people, b.cfg.PerSecond, b.rooms.rate))
+		}
+	}
 }
 
 // send appends each partition's records in one call, in order: the queue machine drops a sequence number below one that

@@ -55,10 +55,11 @@ func (c ProjectorConfig) Validate() error {
 	return nil
 }
 
-// Deps are what projectors and bridges use. Log and Metrics may be nil.
+// Deps are what projectors and bridges use. Log and Metrics may be nil, and Crowds where no room is held back.
 type Deps struct {
 	Store   *store.DB
 	Events  *eventlog.Log
+	Crowds  *Crowds // who is inside the rooms; of bridges
 	Log     *slog.Logger
 	Metrics *Metrics
 }

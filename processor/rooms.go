@@ -13,12 +13,14 @@ type rooms struct {
 	events map[int64]*roomEvent
 	order  []int64 // of the rooms
 	byID   map[int64]*room
+	rate   payRate // of the holds of these events
 }
 
 type room struct {
 	id        int64
 	partition int32 // of the log `queue`
 	events    []*roomEvent
+	headroom  int32 // permille; -1 unknown
 	changed   bool
 	sent      int64 // log time, µs
 }
@@ -63,7 +65,7 @@ func (r *rooms) define(event, id int64, partition int32, currency [3]byte) *room
 	}
 	rm := r.byID[id]
 	if rm == nil {
-		rm = &room{id: id, partition: partition}
+		rm = &room{id: id, partition: partition, headroom: -1}
 		r.byID[id] = rm
 		r.order = append(r.order, id)
 		slices.Sort(r.order)
@@ -96,6 +98,14 @@ func (r *rooms) fold(o *wire.Outcome) (*usedPass, error) {
 		return nil, fmt.Errorf("%w: %d: %w", errOutcome, o.Seq, err)
 	}
 	e.change(body)
+	switch b := body.(type) {
+	case *wire.Confirmed:
+		if b.Amount > 0 {
+			r.rate.saw(true)
+		}
+	case *wire.Lapsed, *wire.Cancelled:
+		r.rate.saw(false)
+	}
 	if h, ok := body.(*wire.Held); ok && h.Pass != (wire.ID{}) {
 		return &usedPass{h.Pass, e.room.id, e.room.partition}, nil
 	}
@@ -155,6 +165,18 @@ func (e *roomEvent) stock(all ...wire.Stock) {
 	}
 }
 
+// press sets a room's headroom. It is told when it has moved by a step, or reached an end.
+func (r *rooms) press(id int64, headroom int32) {
+	rm := r.byID[id]
+	if rm == nil || rm.headroom == headroom {
+		return
+	}
+	moved := headroom - rm.headroom
+	if headroom == 0 || headroom == 1000 || rm.headroom < 0 || moved >= headroomStep || moved <= -headroomStep {
+		rm.headroom, rm.changed = headroom, true
+	}
+}
+
 // signals writes a letter to each room that changed and has not been told for a while.
 func (r *rooms) signals(out *letters, source int32, seq uint64, now int64) {
 	for _, id := range r.order {
@@ -173,7 +195,7 @@ func (r *rooms) signals(out *letters, source int32, seq uint64, now int64) {
 // signal sums a room up. What is not for sale now is neither left nor coming. The price is the lowest of what is left,
 // or of everything when nothing is, in the currency of the room's first event.
 func (rm *room) signal() wire.Signal {
-	s := wire.Signal{Left: -1, Coming: -1, Price: -1, Headroom: -1}
+	s := wire.Signal{Left: -1, Coming: -1, Price: -1, Headroom: rm.headroom}
 	lowest := int64(-1)
 	for i, e := range rm.events {
 		if i == 0 {

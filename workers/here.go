@@ -24,9 +24,13 @@ func (w *Workers) WorkOff(ctx context.Context) (int, error) {
 			return 0, err
 		}
 	}
-	due, err := w.store.ClaimObligations(ctx, w.cfg.RelayBatch, w.cfg.Lease)
-	if err != nil {
-		return 0, err
+	var due []store.Obligation
+	for _, which := range []store.Claims{store.ClaimMoney, store.ClaimMails} {
+		some, err := w.store.ClaimObligations(ctx, which, w.cfg.RelayBatch, w.cfg.Lease)
+		if err != nil {
+			return 0, err
+		}
+		due = append(due, some...)
 	}
 	return len(events) + len(due), w.here(ctx, due)
 }

@@ -43,19 +43,42 @@ func (w *Workers) relay(ctx context.Context) error {
 	return nil
 }
 
-// relayBatch hands out one batch and returns how many were due.
+// relayBatch hands out one batch of money and one of mails, and returns how many of the fuller were due. What asynq has
+// not begun yet is not added to: it would only be handed out again when its lease ends.
 func (w *Workers) relayBatch(ctx context.Context) (int, error) {
-	due, err := w.store.ClaimObligations(ctx, w.cfg.RelayBatch, w.cfg.Lease)
-	if err != nil {
-		return 0, err
-	}
-	for i, o := range due {
-		if err := w.enqueueObligation(ctx, o); err != nil {
-			w.metrics.enqueue.WithLabelValues("failed").Inc()
-			return len(due), w.withoutRedis(ctx, due[i:], err)
+	most := 0
+	for _, q := range []struct {
+		which store.Claims
+		queue string
+	}{{store.ClaimMoney, queueMoney}, {store.ClaimMails, queueMail}} {
+		if w.backlog(ctx, q.queue) >= w.cfg.RelayBatch {
+			continue
 		}
+		due, err := w.store.ClaimObligations(ctx, q.which, w.cfg.RelayBatch, w.cfg.Lease)
+		if err != nil {
+			return 0, err
+		}
+		for i, o := range due {
+			if err := w.enqueueObligation(ctx, o); err != nil {
+				w.metrics.enqueue.WithLabelValues("failed").Inc()
+				return len(due), w.withoutRedis(ctx, due[i:], err)
+			}
+		}
+		most = max(most, len(due))
 	}
-	return len(due), nil
+	return most, nil
+}
+
+// backlog is how many tasks of a queue wait in asynq; 0 where that cannot be known. (asynq's own GetQueueInfo walks over
+// tasks to estimate their memory, which is too much for every tenth of a second.)
+func (w *Workers) backlog(ctx context.Context, queue string) int {
+	ctx, cancel := context.WithTimeout(ctx, enqueueWait)
+	defer cancel()
+	n, err := w.redis.LLen(ctx, "asynq:{"+queue+"}:pending").Result()
+	if err != nil {
+		return 0 // Redis is away: handing out finds out
+	}
+	return int(n)
 }
 
 // withoutRedis does what Redis does not carry: money is done here, a batch at a time, mail waits. Waiting for Redis counts

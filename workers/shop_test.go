@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"testing"
@@ -45,14 +46,21 @@ func config() workers.Config {
 	}
 }
 
-func open(t *testing.T, cfg workers.Config) *shop {
+func open(t *testing.T, cfg workers.Config) *shop { return openWith(t, cfg, nil) }
+
+// openWith is open with a logger for everything; nil is none.
+func openWith(t *testing.T, cfg workers.Config, log *slog.Logger) *shop {
 	t.Helper()
 	t.Parallel()
 	s := &shop{World: paytest.New(t), server: testredis.Start(t)}
+	if log != nil {
+		s.Logger = log
+		s.Service = s.NewService()
+	}
 	s.redis = redis.NewClient(&redis.Options{Addr: s.server.Addr(), MaxRetries: -1, DialTimeout: time.Second})
 	t.Cleanup(func() { _ = s.redis.Close() })
 	var err error
-	s.w, err = workers.New(cfg, workers.Deps{Store: s.DB, Redis: s.redis, Payments: s.Service})
+	s.w, err = workers.New(cfg, workers.Deps{Store: s.DB, Redis: s.redis, Payments: s.Service, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,8 +19,9 @@ import (
 
 const (
 	// queueMoney and queueMail are the queues of asynq; money is served three times as often.
-	queueMoney = "money"
-	queueMail  = "mail"
+	queueMoney   = "money"
+	queueMail    = "mail"
+	queueCompare = "compare" // with the provider: long, seldom
 	// taskCheck is how often asynq looks at queues that were empty.
 	taskCheck = 100 * time.Millisecond
 	// flushShare of the hard stop is left for asynq to hand back what it could not finish.
@@ -77,6 +78,7 @@ func (w *Workers) handlers() map[string]func(context.Context, store.Obligation) 
 func (w *Workers) serveTasks(ctx context.Context) error {
 	mux := asynq.NewServeMux()
 	mux.HandleFunc(payment.KindResolve, w.doEvent)
+	mux.HandleFunc(kindCompare, func(ctx context.Context, _ *asynq.Task) error { return w.compare(ctx) })
 	for kind := range w.handlers() {
 		mux.HandleFunc(kind, w.obligation(kind))
 	}
@@ -86,7 +88,7 @@ func (w *Workers) serveTasks(ctx context.Context) error {
 		base = context.WithoutCancel(ctx) // outside a group asynq's own shutdown bounds the work
 	}
 	srv := asynq.NewServerFromRedisClient(w.redis, asynq.Config{
-		Concurrency: w.cfg.Concurrency, Queues: map[string]int{queueMoney: 3, queueMail: 1}, TaskCheckInterval: taskCheck,
+		Concurrency: w.cfg.Concurrency, Queues: map[string]int{queueMoney: 6, queueMail: 2, queueCompare: 1}, TaskCheckInterval: taskCheck,
 		BaseContext: func() context.Context { return base }, ShutdownTimeout: shutdown,
 		Logger: asynqLog{w.log}, LogLevel: asynq.WarnLevel,
 	})

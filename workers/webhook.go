@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/stripe/stripe-go/v76"
@@ -23,8 +24,11 @@ const (
 	maxSignature = 1024
 	// maxName bounds each name that is stored of an event.
 	maxName = 200
-	// enqueueWait is how long the provider's call waits for Redis; the sweeper comes later if it does not answer.
+	// enqueueWait is how long Redis may take to take an event; the sweeper comes later if it does not answer.
 	enqueueWait = 300 * time.Millisecond
+	// maxNews is how many stored events may wait to be handed to asynq, by so many announcers.
+	maxNews    = 8192
+	announcers = 4
 	// webhookRetry is when the provider should send an event again that could not be made durable.
 	webhookRetry = 5 * time.Second
 )
@@ -72,20 +76,44 @@ func (w *Workers) webhook(ctx *fasthttp.RequestCtx) error {
 	}
 	if fresh {
 		w.metrics.webhooks.WithLabelValues("stored").Inc()
-		w.announce(work, e)
+		w.announce(e)
 	} else {
 		w.metrics.webhooks.WithLabelValues("repeated").Inc()
 	}
 	return web.WriteJSON(ctx, fasthttp.StatusOK, map[string]bool{"received": true})
 }
 
-// announce hands a stored event to asynq. Failing is fine: the sweeper finds it.
-func (w *Workers) announce(ctx context.Context, e store.WebhookEvent) {
-	ctx, cancel := context.WithTimeout(ctx, enqueueWait)
-	defer cancel()
-	if err := w.enqueueEvent(ctx, e); err != nil {
-		w.metrics.enqueue.WithLabelValues("failed").Inc()
+// announce puts a stored event where the announcer takes it from. If that is full, or the process dies, the sweeper finds
+// the event: nobody waits for Redis here.
+func (w *Workers) announce(e store.WebhookEvent) {
+	select {
+	case w.news <- e:
+	default:
+		w.metrics.enqueue.WithLabelValues("left").Inc()
 	}
+}
+
+// announcer hands stored events to asynq, a few at once, until ctx ends.
+func (w *Workers) announcer(ctx context.Context) error {
+	var callers sync.WaitGroup
+	for range announcers {
+		callers.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case e := <-w.news:
+					call, cancel := context.WithTimeout(ctx, enqueueWait)
+					if err := w.enqueueEvent(call, e); err != nil {
+						w.metrics.enqueue.WithLabelValues("failed").Inc()
+					}
+					cancel()
+				}
+			}
+		})
+	}
+	callers.Wait()
+	return nil
 }
 
 // readEvent checks the signature over the raw body and picks the names out of the event.

@@ -42,6 +42,7 @@ type Config struct {
 	RetryMost   time.Duration    `yaml:"retryMost" default:"10m" help:"longest pause between attempts"`
 	Mail        notify.Config    `yaml:"mail"`
 	Reconcile   reconcile.Config `yaml:"reconcile"`
+	ReportAt    time.Duration    `yaml:"reportAt" default:"6h" help:"how long after midnight (UTC) organisers are told of the day before; negative for never"`
 }
 
 // Validate names every key that cannot work.
@@ -57,6 +58,9 @@ func (c Config) Validate() error {
 		if d.value < 0 {
 			errs = append(errs, fmt.Errorf("%s: must not be negative", d.key))
 		}
+	}
+	if c.ReportAt >= 24*time.Hour {
+		errs = append(errs, errors.New("reportAt: expected less than 24h"))
 	}
 	if c.Concurrency < 0 || c.RelayBatch < 0 || c.RelayBatch > 10_000 || c.MaxAttempts < 0 {
 		errs = append(errs, errors.New("concurrency, relayBatch (at most 10000), maxAttempts: must not be negative"))
@@ -86,6 +90,8 @@ func (c Config) withDefaults() Config {
 	set(&c.MaxAttempts, 40)
 	set(&c.RetryFrom, time.Second)
 	set(&c.RetryMost, 10*time.Minute)
+	set(&c.Reconcile.Every, 5*time.Minute)
+	set(&c.ReportAt, 6*time.Hour)
 	return c
 }
 
@@ -118,6 +124,7 @@ type Workers struct {
 	mail      *notify.Mailer
 	reconcile *reconcile.Reconciler
 	intake    *intake
+	news      chan store.WebhookEvent // stored, to be handed to asynq
 	now       func() time.Time
 	random    func() float64
 	log       *slog.Logger
@@ -146,6 +153,7 @@ func New(cfg Config, deps Deps) (*Workers, error) {
 		return nil, fmt.Errorf("workers: registering metrics: %w", err)
 	}
 	w.intake = newIntake(deps.Store.StoreWebhooks)
+	w.news = make(chan store.WebhookEvent, maxNews)
 	w.client = asynq.NewClientFromRedisClient(deps.Redis)
 	w.pay = payments.New(payments.Deps{Payments: deps.Payments, Store: deps.Store, Log: w.log, Now: w.now})
 	if w.mail, err = notify.New(cfg.Mail, notify.Deps{Store: deps.Store}); err != nil {
@@ -165,10 +173,12 @@ func New(cfg Config, deps Deps) (*Workers, error) {
 func (w *Workers) Parts() []run.Part {
 	return []run.Part{
 		{Name: "tasks", Run: w.serveTasks},
+		{Name: "webhook announcer", Run: w.announcer},
 		{Name: "outbox relay", Run: w.relay},
 		{Name: "webhook sweeper", Run: w.sweep},
 		{Name: "outbox gauges", Run: w.measure},
-		{Name: "reconciliation", Run: w.reconcile.Loop},
+		{Name: "reconciliation", Run: w.scheduleReconcile},
+		{Name: "daily report", Run: w.reportDays},
 	}
 }
 

@@ -1,7 +1,6 @@
 package workers_test
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,8 +8,7 @@ import (
 
 	"fairgate/internal/payment"
 	"fairgate/internal/payment/paytest"
-	"fairgate/internal/stripesim"
-	"fairgate/internal/web"
+	"fairgate/internal/store"
 	"fairgate/internal/wire"
 	"fairgate/workers"
 )
@@ -48,45 +46,6 @@ func TestSale_AttemptPagesWebhookLogCaptureLedger(t *testing.T) {
 	s.Balanced()
 }
 
-func TestWebhook_OnlySignedBodiesAreStored(t *testing.T) {
-	s := open(t, config())
-	body := event("evt_1", payment.EventAuthorised, "pi_1")
-	good := stripesim.Sign(body, paytest.WebhookSecret, time.Now())
-	nameless := []byte(`{"id":"evt_2","object":"event","type":"x","data":{"object":{}}}`)
-	long := event("evt_3", strings.Repeat("x", 300), "pi_1")
-	for _, c := range []struct {
-		what      string
-		body      []byte
-		signature string
-		want      int
-	}{
-		{"no signature", body, "", 400},
-		{"a signature that is none", body, "t=1,v1=00", 400},
-		{"an endless signature", body, strings.Repeat("v1=0,", 500), 400},
-		{"another secret's", body, stripesim.Sign(body, "whsec_another_secret_000", time.Now()), 400},
-		{"a stale one", body, stripesim.Sign(body, paytest.WebhookSecret, time.Now().Add(-time.Hour)), 400},
-		{"another body's", []byte(strings.Replace(string(body), "pi_1", "pi_2", 1)), good, 400},
-		{"signed nonsense", []byte("nonsense"), stripesim.Sign([]byte("nonsense"), paytest.WebhookSecret, time.Now()), 400},
-		{"an event about nothing", nameless, stripesim.Sign(nameless, paytest.WebhookSecret, time.Now()), 400},
-		{"an endless type", long, stripesim.Sign(long, paytest.WebhookSecret, time.Now()), 400},
-		{"a good one", body, good, 200},
-		{"the same again", body, good, 200},
-	} {
-		if got := s.post(t, c.body, c.signature); got != c.want {
-			t.Errorf("%s: %d, want %d", c.what, got, c.want)
-		}
-	}
-	if got := s.post(t, bytes.Repeat([]byte("x"), web.MaxBody+1), good); got != 413 {
-		t.Errorf("an endless body: %d", got)
-	}
-	if n := paytest.One[int](s.World, `SELECT count(*) FROM webhook_inbox`); n != 1 {
-		t.Errorf("%d rows", n)
-	}
-	if n := paytest.One[int](s.World, `SELECT count(*) FROM webhook_inbox w WHERE w::text LIKE '%hush%'`); n != 0 {
-		t.Error("a client secret was stored")
-	}
-}
-
 func TestWebhook_IsDurableWithoutRedisAndProcessedWhenItIsBack(t *testing.T) {
 	s := open(t, config())
 	s.server.Kill()
@@ -104,7 +63,7 @@ func TestRelay_RedisLosingEverythingLosesNothing(t *testing.T) {
 	r, a := s.authorised(t, 2000)
 	s.Confirm(r, a, "5")
 	// Handed to Redis by a relay whose Redis is emptied before any worker looks.
-	due, err := s.DB.ClaimObligations(t.Context(), 10, time.Second)
+	due, err := s.DB.ClaimObligations(t.Context(), store.ClaimMoney, 10, time.Second)
 	if err != nil || len(due) != 1 {
 		t.Fatal(due, err)
 	}

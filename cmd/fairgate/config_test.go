@@ -114,6 +114,18 @@ func TestMain_AWrongConfigurationStopsItWithKeyAndExpectation(t *testing.T) {
 			replace: []string{"  secret: file:/run/secrets/network\n", "", "  places: file:/run/secrets/places\n", ""},
 			want:    []string{"keys.places: ", "botguard.secret: expected a secret of at least 32 characters"},
 		},
+		"missing secret of the payment provider": {
+			replace: []string{"  secretKey: file:/run/secrets/stripe-secret-key\n", ""},
+			want:    []string{"stripe.secretKey: expected Stripe's secret key, which begins with sk_ or rk_"},
+		},
+		"missing secret of the webhook": {
+			replace: []string{"    secret: file:/run/secrets/stripe-webhook-secret\n", "    tolerance: 300s\n"},
+			want:    []string{"workers.webhook.secret: expected the endpoint's signing secret, which begins with whsec_"},
+		},
+		"a live key beside a test key": {
+			args: []string{"--set", "stripe.publishableKey=pk_live_1"},
+			want: []string{"stripe.publishableKey: expected a key of the secret key's mode: both live, or both test"},
+		},
 		"secret whose file is not there": {
 			replace: []string{"/stripe-secret-key", "/nowhere"},
 			want:    []string{"stripe.secretKey: expected a readable file after file:"},

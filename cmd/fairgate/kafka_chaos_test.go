@@ -239,7 +239,8 @@ func (r *rig) endPostgres(sig syscall.Signal) func(context.Context, *rand.Rand) 
 	}
 }
 
-func commit(t *testing.T) string {
+func commit(t testing.TB) string {
+	t.Helper()
 	out, err := exec.Command("git", "rev-parse", "--short", "HEAD").Output()
 	if err != nil {
 		t.Log(err)
@@ -257,6 +258,12 @@ func writeChaos(t *testing.T, fields []string) {
 	if path == "" {
 		return
 	}
+	appendResult(t, path, chaosHead, strings.Join(fields, "\t")+"\n")
+}
+
+// appendResult appends a line to a file of results, which begins with a head.
+func appendResult(t testing.TB, path, head, line string) {
+	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -264,9 +271,8 @@ func writeChaos(t *testing.T, fields []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := strings.Join(fields, "\t") + "\n"
 	if info, err := f.Stat(); err == nil && info.Size() == 0 {
-		line = chaosHead + line
+		line = head + line
 	}
 	if _, err = f.WriteString(line); err == nil {
 		err = f.Close()

@@ -28,7 +28,12 @@ func (a *assembly) addProcessor() (*machines, error) {
 	if err != nil {
 		return nil, err
 	}
-	deps := processor.Deps{Store: a.db, Events: a.events, Log: a.log, Metrics: metrics}
+	deps := processor.Deps{Store: a.db, Events: a.events, Crowds: processor.NewCrowds(), Log: a.log, Metrics: metrics}
+	for p := range int32(a.cfg.Kafka.QueuePartitions) {
+		a.part(fmt.Sprintf("crowds %d", p), func(ctx context.Context) error {
+			return deps.Crowds.Follow(ctx, a.events, a.topic(wire.TopicQueueDocuments), p)
+		})
+	}
 	spreader := engine.NewSpreader(engine.SpreaderDeps{Presence: a.db, Log: a.log, Metrics: a.registry})
 	m := &machines{}
 	for _, p := range partitions(a.cfg.Processor.QueuePartitions, a.cfg.Kafka.QueuePartitions) {
@@ -49,6 +54,7 @@ func (a *assembly) addProcessor() (*machines, error) {
 		a.part(fmt.Sprintf("projector %d", p), projector.Run)
 		bridge, err := processor.NewBridge(processor.BridgeConfig{
 			Topic: a.topic(wire.TopicOutcomes), QueueTopic: a.topic(wire.TopicQueue), Partition: p,
+			PerSecond: int64(a.cfg.Stripe.Budget.EndpointPerSecond),
 		}, deps)
 		if err != nil {
 			return nil, err

@@ -10,11 +10,6 @@ import (
 )
 
 const (
-	// keepFor is how long a hold lives on after we last could not serve its payment. Asking again extends again; the
-	// machine bounds all of it.
-	keepFor = 2 * time.Minute
-	// authenticateFor is how long the bank's own page may take.
-	authenticateFor = 5 * time.Minute
 	// mostExtended is what the machine grants in all.
 	mostExtended = 10 * time.Minute
 	// longWait is how long waiting for a turn may take before the hold is given the time back.
@@ -35,9 +30,9 @@ func (s *Service) extend(p store.Payment, cause wire.Cause, length time.Duration
 func (s *Service) keep(p store.Payment, err error) {
 	switch {
 	case errors.Is(err, ErrBudget) || errors.Is(err, errTurn):
-		s.extend(p, wire.CausePaymentSlot, keepFor)
+		s.extend(p, wire.CausePaymentSlot, s.cfg.KeepHold)
 	case errors.Is(err, ErrUnavailable):
-		s.extend(p, wire.CausePaymentDown, keepFor)
+		s.extend(p, wire.CausePaymentDown, s.cfg.KeepHold)
 	}
 }
 

@@ -22,6 +22,7 @@ type Giveback struct {
 	Charge   string
 	Intent   string
 	Reason   string    // why it failed; empty if it did not
+	Moved    bool      // it took money from our account at the provider, if perhaps only for a while
 	Refund   sale.UUID // our row, from the metadata; zero if it is none of ours
 }
 
@@ -84,7 +85,10 @@ func (s *Stripe) Givebacks(ctx context.Context, intent string) ([]Giveback, erro
 func givebackOf(re *stripe.Refund) Giveback {
 	g := Giveback{
 		ID: re.ID, Status: string(re.Status), Amount: fromProvider(re.Amount, string(re.Currency)),
-		Currency: strings.ToUpper(string(re.Currency)), Reason: string(re.FailureReason),
+		Currency: strings.ToUpper(string(re.Currency)), Reason: string(re.FailureReason), Moved: re.BalanceTransaction != nil,
+	}
+	if g.Status == "canceled" && g.Reason == "" {
+		g.Reason = g.Status
 	}
 	if re.PaymentIntent != nil {
 		g.Intent = re.PaymentIntent.ID

@@ -119,7 +119,7 @@ func (s *Service) resolved(ctx context.Context, p store.Payment, a store.Attempt
 		})
 	case IntentRequiresAction:
 		if Live(State(a.Status)) {
-			s.extend(p, wire.CauseAuthenticate, authenticateFor)
+			s.extend(p, wire.CauseAuthenticate, s.cfg.BankWait)
 		}
 	case IntentRequiresMethod:
 		if i.Declined != "" {

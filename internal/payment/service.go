@@ -57,6 +57,8 @@ type Config struct {
 	ShopURL    string        `yaml:"shopURL" help:"public address of the shop, to which the payment page returns"`
 	HostedPage string        `yaml:"hostedPage" help:"address of a hosted payment page (the simulator's); empty for the shop's own page with Stripe's Payment Element"`
 	BeginWait  time.Duration `yaml:"beginWait" default:"300ms" help:"how long to wait for the log to accept the start of a payment before going on"`
+	KeepHold   time.Duration `yaml:"keepHold" default:"2m" help:"how long a hold lives on after the provider, or our turn with it, kept its payment from starting; ten minutes in all at most"`
+	BankWait   time.Duration `yaml:"bankWait" default:"5m" help:"how long a hold lives on while the fan's bank asks (3-D Secure); likewise"`
 }
 
 // Validate refuses addresses that are none.
@@ -71,6 +73,9 @@ func (c Config) Validate() error {
 	}
 	if c.BeginWait < 0 {
 		return errors.New("beginWait: must not be negative")
+	}
+	if c.KeepHold < 0 || c.KeepHold > mostExtended || c.BankWait < 0 || c.BankWait > mostExtended {
+		return fmt.Errorf("keepHold, bankWait: expected 0 to %s", mostExtended)
 	}
 	return nil
 }
@@ -116,6 +121,12 @@ func NewService(cfg Config, deps Deps) (*Service, error) {
 	}
 	if cfg.BeginWait == 0 {
 		cfg.BeginWait = 300 * time.Millisecond
+	}
+	if cfg.KeepHold == 0 {
+		cfg.KeepHold = 2 * time.Minute
+	}
+	if cfg.BankWait == 0 {
+		cfg.BankWait = 5 * time.Minute
 	}
 	s := &Service{
 		cfg: cfg, store: deps.Store, stripe: deps.Stripe, orders: deps.Orders, ask: deps.Ask, roomTime: deps.RoomTime,

@@ -78,7 +78,7 @@ func (s *Service) Start(ctx context.Context, r StartRequest) (Receipt, error) {
 			return Receipt{}, err
 		}
 		if s.now().Sub(began) > longWait {
-			s.extend(p, wire.CausePaymentSlot, keepFor)
+			s.extend(p, wire.CausePaymentSlot, s.cfg.KeepHold)
 		}
 		if i.Status == IntentCanceled && Live(State(a.Status)) {
 			if err := s.resolved(ctx, p, a, i); err != nil {

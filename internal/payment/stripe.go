@@ -40,6 +40,9 @@ func (c StripeConfig) Validate() error {
 	if c.PublishableKey != "" && !strings.HasPrefix(c.PublishableKey, "pk_") {
 		errs = append(errs, errors.New("publishableKey: expected Stripe's publishable key, which begins with pk_"))
 	}
+	if c.PublishableKey != "" && strings.Contains(c.SecretKey.Reveal(), "_live_") != strings.Contains(c.PublishableKey, "_live_") {
+		errs = append(errs, errors.New("publishableKey: expected a key of the secret key's mode: both live, or both test"))
+	}
 	if c.URL != "" {
 		if u, err := url.Parse(c.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			errs = append(errs, errors.New("url: expected http://… or https://…"))

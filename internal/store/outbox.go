@@ -28,12 +28,26 @@ type OutboxStats struct {
 	Oldest  time.Duration // age of the oldest pending one
 }
 
+// Claims are which obligations are handed out: money's, or mails. A sale leaves several mails for each payment, and no
+// capture shall wait behind them.
+type Claims bool
+
+// Claims.
+const (
+	ClaimMoney Claims = false
+	ClaimMails Claims = true
+)
+
 // ClaimObligations hands out up to limit obligations that are due, the longest due first, and makes each due again
 // after the lease: what is lost on its way to a worker comes back by itself. Claimers do not wait for each other.
-func (db *DB) ClaimObligations(ctx context.Context, limit int, lease time.Duration) ([]Obligation, error) {
+func (db *DB) ClaimObligations(ctx context.Context, which Claims, limit int, lease time.Duration) ([]Obligation, error) {
+	kinds := `kind <> 'notify:mail'`
+	if which == ClaimMails {
+		kinds = `kind = 'notify:mail'`
+	}
 	rows, err := db.Write.Query(ctx, `
 		UPDATE outbox o SET attempts = o.attempts + 1, next_at = now() + $2 * interval '1 microsecond'
-		FROM (SELECT kind, cause FROM outbox WHERE status = 'pending' AND next_at <= now()
+		FROM (SELECT kind, cause FROM outbox WHERE status = 'pending' AND next_at <= now() AND `+kinds+`
 		      ORDER BY next_at LIMIT $1 FOR UPDATE SKIP LOCKED) due
 		WHERE o.kind = due.kind AND o.cause = due.cause
 		RETURNING o.kind, o.cause, o.try, o.attempts, o.payload, o.created_at`, limit, lease.Microseconds())

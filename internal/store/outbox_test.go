@@ -47,7 +47,7 @@ func TestOutbox_ManyClaimersNeverShareAnObligation(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for {
-				got, err := db.ClaimObligations(context.Background(), 7, time.Hour)
+				got, err := db.ClaimObligations(context.Background(), store.ClaimMoney, 7, time.Hour)
 				if err != nil {
 					t.Error(err)
 				}
@@ -83,11 +83,11 @@ func TestOutbox_SameCauseIsOneObligation(t *testing.T) {
 func TestOutbox_ALeaseEndsAndCountsAttempts(t *testing.T) {
 	db, ctx := moneyDB(t), t.Context()
 	oblige(t, db, "payment:void", "a")
-	first, err := db.ClaimObligations(ctx, 10, 0)
+	first, err := db.ClaimObligations(ctx, store.ClaimMoney, 10, 0)
 	if err != nil || len(first) != 1 || first[0].Attempts != 1 || first[0].Try != 1 {
 		t.Fatal(first, err)
 	}
-	second, err := db.ClaimObligations(ctx, 10, time.Hour)
+	second, err := db.ClaimObligations(ctx, store.ClaimMoney, 10, time.Hour)
 	if err != nil || len(second) != 1 || second[0].Attempts != 2 {
 		t.Fatal(second, err)
 	}
@@ -95,13 +95,13 @@ func TestOutbox_ALeaseEndsAndCountsAttempts(t *testing.T) {
 	if err := db.UnclaimObligation(ctx, first[0], 0); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := db.ClaimObligations(ctx, 10, time.Hour); err != nil || len(again) != 0 {
+	if again, err := db.ClaimObligations(ctx, store.ClaimMoney, 10, time.Hour); err != nil || len(again) != 0 {
 		t.Fatal(again, err)
 	}
 	if err := db.UnclaimObligation(ctx, second[0], 0); err != nil {
 		t.Fatal(err)
 	}
-	if again, err := db.ClaimObligations(ctx, 10, time.Hour); err != nil || len(again) != 1 || again[0].Attempts != 2 {
+	if again, err := db.ClaimObligations(ctx, store.ClaimMoney, 10, time.Hour); err != nil || len(again) != 1 || again[0].Attempts != 2 {
 		t.Fatal(again, err)
 	}
 }

@@ -306,7 +306,8 @@ func (p *Projection) Capture(f Fact, c *wire.Confirmed, intent string) {
 }
 
 // ticketsRefunded makes a refund due: the price of its tickets, less the fees and their tax where the order said so. A
-// refund that is there already was made at the provider; it only learns which tickets it was for.
+// refund that is there already was made at the provider; it only learns which tickets it was for. One that has failed
+// meanwhile is owed from now on, for its tickets are gone.
 const ticketsRefunded = `
 	INSERT INTO refunds (id, payment_id, booking_id, amount, retained, currency, tickets, status, cause)
 	SELECT $2, p.id, p.booking_id, $3::bigint - kept.amount, kept.amount, p.currency, $4, 'due', $5
@@ -315,7 +316,8 @@ const ticketsRefunded = `
 		JOIN LATERAL (SELECT * FROM booking_lines WHERE booking_id = $1 AND type = t.type ORDER BY line LIMIT 1) l ON true
 		WHERE o.id = $2 AND NOT o.fees) kept
 	WHERE p.booking_id = $1
-	ON CONFLICT (id) DO UPDATE SET tickets = excluded.tickets`
+	ON CONFLICT (id) DO UPDATE SET tickets = excluded.tickets,
+		status = CASE WHEN refunds.status = 'cancelled' AND refunds.origin = 'provider' THEN 'failed' ELSE refunds.status END`
 
 // TicketsRefunded ends named tickets; whole says that none is left.
 func (p *Projection) TicketsRefunded(f Fact, t *wire.TicketsRefunded) {

@@ -43,3 +43,29 @@ func (db *DB) RoomStocks(ctx context.Context, partition int32) (all []RoomStock,
 	}
 	return all, at, nil
 }
+
+// PayLoad is who may soon begin to pay into a merchant account.
+type PayLoad struct {
+	Merchant int64
+	Rooms    []int64 // the waiting rooms before its events
+	Unpaid   int64   // holds and offers with a price whose payment has not begun at the provider
+}
+
+// PayLoads reads them for every merchant account.
+func (db *DB) PayLoads(ctx context.Context) ([]PayLoad, error) {
+	rows, err := db.Write.Query(ctx, `
+		SELECT m.id, (SELECT coalesce(array_agg(DISTINCT e.room_id), '{}') FROM events e
+				WHERE e.merchant_account_id = m.id AND e.room_id IS NOT NULL AND NOT e.cancelled),
+			(SELECT count(*) FROM bookings b JOIN events e ON e.id = b.event_id
+				WHERE e.merchant_account_id = m.id AND b.status IN ('held', 'offered') AND b.total > 0
+				AND NOT EXISTS (SELECT FROM payments p JOIN payment_attempts a ON a.payment_id = p.id WHERE p.booking_id = b.id AND a.intent IS NOT NULL))
+		FROM merchant_accounts m ORDER BY m.id`)
+	if err != nil {
+		return nil, fmt.Errorf("counting who may pay: %w", err)
+	}
+	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[PayLoad])
+	if err != nil {
+		return nil, fmt.Errorf("counting who may pay: %w", err)
+	}
+	return all, nil
+}

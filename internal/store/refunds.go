@@ -82,13 +82,31 @@ func (db *DB) OrderRefund(ctx context.Context, o RefundOrder) error {
 // MoveRefund writes down how a refund stands at the provider: status, its id, whose money it was, what it came to and why
 // it failed. A new id replaces that of a refund which failed; what went back less than was due stays with the seller.
 func (m *Money) MoveRefund(ctx context.Context, r Refund, reason string) error {
-	_, err := m.tx.Exec(ctx, `UPDATE refunds SET status = $2, provider = nullif($3, ''), attempt_id = coalesce(attempt_id, $4),
+	_, err := m.tx.Exec(ctx, `UPDATE refunds SET status = $2, provider = nullif($3, ''), attempt_id = coalesce(attempt_id, nullif($4::uuid, '00000000-0000-0000-0000-000000000000')),
 			retained = retained + amount - $5, amount = $5, reason = $6, updated_at = now() WHERE id = $1`,
 		r.ID, r.Status, r.Provider, r.Attempt, r.Amount, reason)
 	if err != nil {
 		return fmt.Errorf("moving a refund to %s: %w", r.Status, err)
 	}
 	return nil
+}
+
+// CutRefund makes less due: refunds made at the provider have left no more of the payment.
+func (m *Money) CutRefund(ctx context.Context, r Refund) error {
+	_, err := m.tx.Exec(ctx, `UPDATE refunds SET amount = $2, retained = $3, updated_at = now() WHERE id = $1`, r.ID, r.Amount, r.Retained)
+	if err != nil {
+		return fmt.Errorf("cutting a refund: %w", err)
+	}
+	return nil
+}
+
+// RefundEndsTickets says whether tickets have ended with a refund.
+func (m *Money) RefundEndsTickets(ctx context.Context, id sale.UUID) (ends bool, err error) {
+	err = m.tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM refunds WHERE id = $1 AND tickets <> '{}')`, id).Scan(&ends)
+	if err != nil {
+		return false, fmt.Errorf("reading a refund's tickets: %w", err)
+	}
+	return ends, nil
 }
 
 // SettleRefund sets the status of a refund for which the provider is not needed.

@@ -635,6 +635,145 @@ func TestMoney_ReceiptsAndCreditNotesAreNumberedWithoutGaps(t *testing.T) {
 	w.settled(expect{captures: 3, refunds: 1})
 }
 
+func TestMoney_CreditNoteOfARefundThatFailsAfterAllIsReversed(t *testing.T) {
+	w := open(t, euros())
+	b, _ := w.buy("ann", 2, "visa")
+	w.faults.strike(stripesim.PointRefund, "", 1, stripesim.Fault{Refund: stripesim.RefundFails})
+	refund := w.refund(b, true, 0, 1)
+	w.settle()
+	w.wait(2 * time.Minute) // the bank sends it back
+	if err := w.sim.Tick(); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	w.papers(b, "receipt 1", "credit-note 1 of 1", "reversal 1 of 1")
+	if err := w.pay.RetryRefund(t.Context(), refund); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	w.papers(b, "receipt 1", "credit-note 1 of 1", "reversal 1 of 1", "credit-note 2 of 1")
+	w.want(b, "refunded")
+	w.settled(expect{captures: 1, refunds: 2})
+}
+
+func TestMoney_RefundThatNobodyTakesIsStillOwed(t *testing.T) {
+	w := open(t, euros())
+	b, _ := w.buy("ann", 2, "visa")
+	w.faults.strike(stripesim.PointRefund, "", 1, stripesim.Fault{Refund: stripesim.RefundRequiresAction})
+	refund := w.refund(b, true, 0, 1)
+	w.settle()
+	for _, re := range w.sim.Refunds() {
+		if err := w.sim.FinishRefund(re.ID, "canceled"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.settle()
+	w.settled(expect{captures: 1, owed: 2640})
+	if err := w.pay.RetryRefund(t.Context(), refund); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	if found := w.reconcile(); len(found) > 0 {
+		t.Errorf("found %s", strings.Join(found, ", "))
+	}
+	w.settle()
+	w.settled(expect{captures: 1, refunds: 1})
+}
+
+func TestMoney_NumbersLostInAFailoverAreNotGivenOutAgain(t *testing.T) {
+	w := open(t, euros())
+	w.buy("ann", 1, "visa")
+	copied := w.copyDB()
+	lost, _ := w.buy("bob", 1, "visa") // receipt 2 is seen by bob, and will be gone
+	w.papers(lost, "receipt 2")
+	w.failOver(copied)
+	w.exec(`CREATE OR REPLACE FUNCTION fg_timeline() RETURNS int LANGUAGE sql STABLE AS 'SELECT 2'`) // as the standby says
+	w.reconcile()
+	w.settle()
+	after, _ := w.buy("cid", 1, "visa")
+	w.papers(lost, "receipt 2-1")
+	w.papers(after, "receipt 2-2")
+	w.settled(expect{captures: 3})
+}
+
+func TestMoney_DashboardRefundThatFailsAtOnceLeavesTheTickets(t *testing.T) {
+	w := open(t, euros())
+	b, r := w.buy("ann", 2, "visa")
+	w.faults.strike(stripesim.PointRefund, "", 1, stripesim.Fault{Refund: stripesim.RefundFails})
+	if _, err := w.sim.GiveBack(r.Intent, 2640); err != nil {
+		t.Fatal(err)
+	}
+	w.wait(2 * time.Minute)
+	if err := w.sim.Tick(); err != nil {
+		t.Fatal(err)
+	}
+	w.settle() // both events come when it is over
+	w.want(b, "confirmed")
+	if got := strings.Join(w.statuses(b), " "); got != "valid valid" {
+		t.Errorf("tickets: %s", got)
+	}
+	w.settled(expect{captures: 1, refunds: 1})
+}
+
+func TestMoney_DashboardRefundThatFailsAfterTheTicketsEndedIsOwed(t *testing.T) {
+	w := open(t, euros())
+	b, r := w.buy("ann", 2, "visa")
+	w.faults.strike(stripesim.PointRefund, "", 1, stripesim.Fault{Refund: stripesim.RefundFails})
+	if _, err := w.sim.GiveBack(r.Intent, 2640); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	w.want(b, "refunded")
+	w.wait(2 * time.Minute)
+	if err := w.sim.Tick(); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	w.papers(b, "receipt 1", "credit-note 1 of 1", "reversal 1 of 1")
+	w.settled(expect{captures: 1, refunds: 1, owed: 2640})
+}
+
+func TestMoney_RefundWithoutFeesOfWhatWentBackAtTheDashboardIsNothing(t *testing.T) {
+	w := open(t, euros())
+	b, r := w.buy("ann", 2, "visa")
+	id, err := w.pay.NewID()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.sim.GiveBack(r.Intent, 2640); err != nil {
+		t.Fatal(err)
+	}
+	// The organiser has not heard of it and refunds a ticket without its fee.
+	if err := w.pay.Refund(t.Context(), payment.RefundRequest{Refund: id, Booking: b, Tickets: []uint16{0}, KeepFees: true}); err != nil {
+		t.Fatal(err)
+	}
+	w.run()
+	w.tell()
+	w.settle()
+	w.want(b, "refunded")
+	w.settled(expect{captures: 1, refunds: 1})
+}
+
+// papers checks which documents a booking has.
+func (w *world) papers(booking sale.UUID, want ...string) {
+	w.t.Helper()
+	found, err := w.db.BookingDocuments(context.Background(), booking)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var got []string
+	for _, d := range found {
+		text := d.Kind + " " + d.Name()
+		if of := d.RefersName(); of != "" {
+			text += " of " + of
+		}
+		got = append(got, text)
+	}
+	if !slices.Equal(got, want) {
+		w.t.Errorf("the booking has %q, want %q", got, want)
+	}
+}
+
 func TestMoney_LedgerIsAppendOnly(t *testing.T) {
 	w := open(t, euros())
 	w.buy("ann", 2, "visa")

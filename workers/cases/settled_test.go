@@ -152,6 +152,10 @@ func (w *world) books(e expect) {
 	if receipts != captured {
 		w.t.Errorf("receipts over %d for %d captured", receipts, captured)
 	}
+	notes := one[int64](w, `SELECT coalesce(sum(CASE kind WHEN 'credit-note' THEN total ELSE -total END), 0)::bigint FROM documents WHERE kind <> 'receipt'`)
+	if back := one[int64](w, `SELECT coalesce(sum(amount), 0)::bigint FROM ledger WHERE account = 'refunds'`); notes != back {
+		w.t.Errorf("credit notes over %d for %d that went back", notes, back)
+	}
 	var net int64
 	for _, v := range w.sim.BalanceTransactions() {
 		net += v.Amount

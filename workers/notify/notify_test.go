@@ -213,3 +213,27 @@ func TestTexts_EveryKindHasSubjectAndBodyInEveryLanguage(t *testing.T) {
 		t.Error("a kind without a text was written")
 	}
 }
+
+func TestTexts_DailyReportSaysWhatNeedsSomebody(t *testing.T) {
+	all, err := readTexts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := map[string]any{"day": "2026-11-30", "lines": []any{"EUR: 2 payments, 40.00 taken"}, "disputes": 0.0, "failedRefunds": 3.0}
+	subject, body, ok, err := all.render(store.Notice{Kind: "dailyReport", Data: data}, "")
+	if err != nil || !ok || subject != "The money of 2026-11-30" {
+		t.Fatal(subject, ok, err)
+	}
+	for _, want := range []string{"40.00 taken", "3 refunds that failed"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%q is missing in:\n%s", want, body)
+		}
+	}
+	if strings.Contains(body, "disputes") {
+		t.Errorf("it speaks of disputes that are not there:\n%s", body)
+	}
+	quiet := map[string]any{"day": "2026-11-30"}
+	if _, body, _, err := all.render(store.Notice{Kind: "dailyReport", Data: quiet}, ""); err != nil || !strings.Contains(body, "no money moved") || !strings.Contains(body, "Nothing needs your attention") {
+		t.Errorf("a quiet day: %v\n%s", err, body)
+	}
+}

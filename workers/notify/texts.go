@@ -43,6 +43,9 @@ type view struct {
 	Link    string // to the booking; may be empty
 	Amount  string // decimal, with its currency; may be empty
 	Booking string
+	Day     string   // of a report
+	Lines   []string // of a report, one a currency
+	Trouble []string // of a report: what needs somebody
 }
 
 // render writes a notice in the contact's language; ok is false if there is no text for its kind.
@@ -62,6 +65,19 @@ func (t texts) render(n store.Notice, shop string) (subject, body string, ok boo
 	amount, _ := n.Data["amount"].(string)
 	currency, _ := n.Data["currency"].(string)
 	v.Amount = strings.TrimSpace(amount + " " + currency)
+	v.Day, _ = n.Data["day"].(string)
+	lines, _ := n.Data["lines"].([]any)
+	for _, l := range lines {
+		v.Lines = append(v.Lines, fmt.Sprint(l))
+	}
+	for _, t := range []struct{ key, text string }{
+		{"disputes", "%d open disputes"}, {"failedRefunds", "%d refunds that failed or wait for somebody"},
+		{"differences", "%d differences between the payment provider's books and ours"},
+	} {
+		if count, _ := n.Data[t.key].(float64); count > 0 {
+			v.Trouble = append(v.Trouble, fmt.Sprintf(t.text, int64(count)))
+		}
+	}
 	if subject, err = execute(chosen, n.Kind+".subject", v); err != nil {
 		return "", "", false, err
 	}

@@ -120,7 +120,7 @@ func (h *Handlers) follow(ctx context.Context, m *store.Money, r store.Refund, g
 // obligation makes another.
 func (h *Handlers) answered(ctx context.Context, m *store.Money, p store.Payment, a store.Attempt, r store.Refund, g payment.Giveback) error {
 	status := refundStatus(g.Status)
-	if r.Provider == "" && status != "failed" && status != "cancelled" {
+	if r.Provider == "" && status != "failed" {
 		return refunded(ctx, m, p, a, r, g)
 	}
 	return postRefund(ctx, m, p, g)
@@ -158,6 +158,9 @@ func (h *Handlers) End(ctx context.Context, o store.Obligation) error {
 	if len(live) == 0 {
 		return h.store.Money(ctx, func(m *store.Money) error { return m.Done(ctx, o.Kind, o.Cause) })
 	}
+	if over, err := h.cameBack(ctx, o, t); err != nil || over {
+		return err
+	}
 	if t.Refund.IsZero() {
 		err = h.payments.Revoke(ctx, t.Booking)
 	} else {
@@ -167,4 +170,19 @@ func (h *Handlers) End(ctx context.Context, o store.Obligation) error {
 		return err
 	}
 	return fmt.Errorf("%w: %d tickets are live until the log has spoken", ErrEarly, len(live))
+}
+
+// cameBack meets an obligation to end tickets whose refund has failed before: the money is for them again.
+func (h *Handlers) cameBack(ctx context.Context, o store.Obligation, t payment.Task) (over bool, err error) {
+	if t.Refund.IsZero() {
+		return false, nil
+	}
+	err = h.store.Money(ctx, func(m *store.Money) error {
+		r, ok, err := m.RefundOf(ctx, t.Refund)
+		if over = ok && r.Status == "cancelled"; err != nil || !over {
+			return err
+		}
+		return m.Done(ctx, o.Kind, o.Cause)
+	})
+	return over, err
 }

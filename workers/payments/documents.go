@@ -43,6 +43,21 @@ func issueCreditNote(ctx context.Context, m *store.Money, p store.Payment, r sto
 	return m.Issue(ctx, d)
 }
 
+// issueReversal takes the credit note of a refund back that failed after the provider had accepted it. Without a credit note
+// there is nothing to take back.
+func issueReversal(ctx context.Context, m *store.Money, p store.Payment, refund string) error {
+	note, ok, err := m.DocumentOf(ctx, payment.FactRefund+refund)
+	if err != nil || !ok {
+		return err
+	}
+	d := document(p, store.Reversal, payment.FactRefundFailed+refund, note.Total)
+	d.Fees, d.Tax, d.Lines = note.Fees, note.Tax, note.Lines
+	for i := range d.Lines {
+		d.Lines[i].Name = "Refund that failed"
+	}
+	return m.Issue(ctx, d)
+}
+
 func document(p store.Payment, kind, fact string, amount int64) store.Document {
 	return store.Document{
 		Merchant: p.Merchant, Kind: kind, Fact: fact, Event: p.Event, Booking: p.Booking, User: p.User, Currency: p.Currency, Total: amount,

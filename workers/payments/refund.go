@@ -3,6 +3,7 @@ package payments
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"fairgate/internal/payment"
 	"fairgate/internal/sale"
@@ -92,8 +93,11 @@ func (h *Handlers) dueRefund(ctx context.Context, o store.Obligation, t payment.
 		}
 		if status, _, err = m.LockBooking(ctx, booking); err != nil || ok {
 			// Goodwill at the provider may have left less than the tickets' price.
-			if left := max(0, p.Amount-(due-r.Amount-r.Retained)-r.Retained); r.Provider == "" && r.Amount > left && r.Attempt.IsZero() {
-				r.Amount = left
+			left := max(0, p.Amount-(due-r.Amount-r.Retained))
+			if err == nil && r.Provider == "" && r.Attempt.IsZero() && r.Amount+r.Retained > left {
+				r.Retained = min(r.Retained, left)
+				r.Amount = left - r.Retained
+				return m.CutRefund(ctx, r)
 			}
 			return err
 		}
@@ -228,13 +232,14 @@ func (h *Handlers) madeBefore(ctx context.Context, r store.Refund, a store.Attem
 	return payment.Giveback{}, false, nil
 }
 
-// refundStatus is our status of a refund at the provider.
+// refundStatus is our status of a refund at the provider. One that was cancelled there, because nobody said where the money
+// should go, failed: it is with us and still the fan's. (Ours is cancelled when nothing is owed.)
 func refundStatus(provider string) string {
 	switch provider {
 	case "pending", "requires_action", "succeeded", "failed":
 		return provider
 	case "canceled":
-		return "cancelled"
+		return "failed"
 	}
 	return "pending"
 }
@@ -244,6 +249,16 @@ func refunded(ctx context.Context, m *store.Money, p store.Payment, a store.Atte
 	status := refundStatus(g.Status)
 	if err := postRefund(ctx, m, p, g); err != nil {
 		return err
+	}
+	if status == "failed" && strings.HasPrefix(r.Cause, "provider/") {
+		// Made at the provider's dashboard: while its tickets live, the money that came back is for them.
+		ends, err := m.RefundEndsTickets(ctx, r.ID)
+		if err != nil {
+			return err
+		}
+		if !ends {
+			status = "cancelled"
+		}
 	}
 	if r.Status == "withheld" {
 		if err := uncover(ctx, m, p, r, g.ID); err != nil {
@@ -259,7 +274,10 @@ func refunded(ctx context.Context, m *store.Money, p store.Payment, a store.Atte
 	if err := m.MoveRefund(ctx, r, g.Reason); err != nil {
 		return err
 	}
-	if status == "failed" {
+	if status == "failed" || status == "cancelled" {
+		if err := issueReversal(ctx, m, p, g.ID); err != nil || status == "cancelled" {
+			return err
+		}
 		return tell(ctx, m, p, "refundFailed", payment.FactRefundFailed+g.ID, amountOf(g))
 	}
 	_, accepted, err := m.RefundsOf(ctx, p.ID, a.ID)
@@ -280,17 +298,23 @@ func amountOf(g payment.Giveback) map[string]any {
 	return map[string]any{"amount": sale.Money{Minor: g.Amount, Currency: g.Currency}.String(), "currency": g.Currency}
 }
 
-// postRefund posts what a refund at the provider has moved: there, and back again if it failed.
+// postRefund posts what a refund at the provider has moved: there, and back again if it failed. One that failed before any
+// money moved has no posting.
 func postRefund(ctx context.Context, m *store.Money, p store.Payment, g payment.Giveback) error {
 	status := refundStatus(g.Status)
 	if status == "requires_action" {
 		return nil
 	}
+	if status == "failed" && !g.Moved {
+		if before, err := m.Entries(ctx, payment.FactRefund+g.ID); err != nil || len(before) == 0 {
+			return err
+		}
+	}
 	out, err := payment.RefundPosting(g.ID, g.Currency, g.Amount)
 	if err != nil {
 		return err
 	}
-	if err := post(ctx, m, p, out); err != nil || status != "failed" && status != "cancelled" {
+	if err := post(ctx, m, p, out); err != nil || status != "failed" {
 		return err
 	}
 	back, err := payment.RefundFailedPosting(g.ID, g.Currency, g.Amount)

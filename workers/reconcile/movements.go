@@ -2,10 +2,13 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"fairgate/internal/payment"
 	"fairgate/internal/sale"
@@ -15,8 +18,10 @@ import (
 const (
 	// slack is how far the two clocks, and a deed and its posting, may be apart.
 	slack = time.Hour
-	// costBatch is how many of the provider's fees are posted in one transaction.
-	costBatch = 500
+	// costBatch is how many of the provider's fees are posted in one transaction, costWriters in how many at once: each
+	// waits for the disk.
+	costBatch   = 500
+	costWriters = 4
 )
 
 // fetchMovements reads the provider's balance. The ledger's facts near the edges have their movements outside the
@@ -41,6 +46,7 @@ type ledger struct {
 	facts map[string]store.ProviderFact
 	seen  map[string]bool // facts that have a movement
 	costs []store.LedgerPosting
+	post  func([]store.LedgerPosting) // posts them, by and by
 }
 
 func (r *Reconciler) readLedger(ctx context.Context, rep *Report) (*ledger, error) {
@@ -68,12 +74,23 @@ func (r *Reconciler) movements(ctx context.Context, rep *Report, moves []payment
 	if err != nil {
 		return err
 	}
+	writers, posting := errgroup.WithContext(ctx)
+	writers.SetLimit(costWriters)
+	l.post = func(batch []store.LedgerPosting) {
+		writers.Go(func() error {
+			return r.store.Money(posting, func(m *store.Money) error {
+				_, err := m.PostAll(posting, batch)
+				return err
+			})
+		})
+	}
 	for _, v := range moves {
 		if err := r.movement(ctx, rep, v, l, explained); err != nil {
-			return err
+			return errors.Join(err, writers.Wait())
 		}
 	}
-	if err := r.postCosts(ctx, l, 1); err != nil {
+	l.postCosts(1)
+	if err := writers.Wait(); err != nil {
 		return err
 	}
 	for fact, f := range l.facts {
@@ -111,7 +128,7 @@ func (r *Reconciler) movement(ctx context.Context, rep *Report, v payment.Moveme
 	if found := differs(v, f); found != "" {
 		r.note(rep, found, v.Source, false)
 	}
-	return r.cost(ctx, rep, v, f, l)
+	return r.cost(rep, v, f, l)
 }
 
 // unposted is a movement that the ledger knows nothing of.
@@ -166,7 +183,7 @@ func factOf(v payment.Movement) (prefix, missing string) {
 }
 
 // cost posts what the provider kept of a movement, which is known only from here; what is posted must agree.
-func (r *Reconciler) cost(ctx context.Context, rep *Report, v payment.Movement, f store.ProviderFact, l *ledger) error {
+func (r *Reconciler) cost(rep *Report, v payment.Movement, f store.ProviderFact, l *ledger) error {
 	if posted, ok := l.facts[payment.FactCost+v.ID]; ok {
 		if posted.Amount != -v.Fee || posted.Currency != v.Currency {
 			r.note(rep, FeeDiffers, v.ID, false)
@@ -187,18 +204,14 @@ func (r *Reconciler) cost(ctx context.Context, rep *Report, v payment.Movement, 
 	l.costs = append(l.costs, store.LedgerPosting{
 		Fact: p.Fact, Currency: p.Currency, Merchant: f.Merchant, Event: f.Event, Booking: f.Booking, Entries: entries,
 	})
-	return r.postCosts(ctx, l, costBatch)
+	l.postCosts(costBatch)
+	return nil
 }
 
 // postCosts posts the fees that were gathered, once there are enough of them.
-func (r *Reconciler) postCosts(ctx context.Context, l *ledger, enough int) error {
-	if len(l.costs) < enough {
-		return nil
+func (l *ledger) postCosts(enough int) {
+	if len(l.costs) >= enough {
+		l.post(l.costs)
+		l.costs = nil
 	}
-	err := r.store.Money(ctx, func(m *store.Money) error {
-		_, err := m.PostAll(ctx, l.costs)
-		return err
-	})
-	l.costs = l.costs[:0]
-	return err
 }

@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"fairgate/internal/payment"
-	"fairgate/internal/run"
 	"fairgate/internal/store"
 )
 
@@ -27,7 +26,7 @@ const (
 
 // Config is how often and how far back. Zero values stand for the defaults.
 type Config struct {
-	Every  time.Duration `yaml:"every" default:"5m" help:"how often to compare with the payment provider; negative for never"`
+	Every  time.Duration `yaml:"every" default:"5m" help:"how often to compare with the payment provider, all workers together; negative for never"`
 	Window time.Duration `yaml:"window" default:"26h" help:"how far back to compare"`
 	Settle time.Duration `yaml:"settle" default:"60s" help:"what is younger than this is left to settle by itself"`
 }
@@ -104,9 +103,6 @@ func New(cfg Config, deps Deps) (*Reconciler, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("reconcile: %w", err)
 	}
-	if cfg.Every == 0 {
-		cfg.Every = 5 * time.Minute
-	}
 	if cfg.Window == 0 {
 		cfg.Window = 26 * time.Hour
 	}
@@ -136,25 +132,6 @@ func New(cfg Config, deps Deps) (*Reconciler, error) {
 		}
 	}
 	return r, nil
-}
-
-// Loop runs at intervals until ctx ends.
-func (r *Reconciler) Loop(ctx context.Context) error {
-	if r.cfg.Every < 0 {
-		<-ctx.Done()
-		return nil
-	}
-	run.Interval(ctx, r.cfg.Every, r.cfg.Every/4, func(ctx context.Context) {
-		report, err := r.Run(ctx)
-		switch {
-		case err != nil && ctx.Err() == nil:
-			r.log.WarnContext(ctx, "reconciliation failed", "error", err)
-		case len(report.Findings) > 0:
-			r.log.WarnContext(ctx, "reconciliation found differences", "count", len(report.Findings)+report.Dropped,
-				"first", report.Findings[0].Reason, "object", report.Findings[0].Object)
-		}
-	})
-	return nil
 }
 
 // Run compares once. Repairs are idempotent, so a run that failed half-way is simply run again. Both lists are fetched at
@@ -187,7 +164,30 @@ func (r *Reconciler) Run(ctx context.Context) (Report, error) {
 		}
 	}
 	r.last.Set(float64(r.now().Unix()))
-	return rep, nil
+	return rep, r.store.SaveReconciliation(ctx, rep.kept())
+}
+
+// Open counts the differences that nobody repaired.
+func (rep Report) Open() int {
+	open := rep.Dropped
+	for _, f := range rep.Findings {
+		if !f.Repaired {
+			open++
+		}
+	}
+	return open
+}
+
+// kept is what is kept of a report.
+func (rep Report) kept() store.Reconciliation {
+	r := store.Reconciliation{Since: rep.Since, Until: rep.Until, Intents: rep.Intents, Moves: rep.Moves, Open: rep.Open()}
+	r.Repaired = len(rep.Findings) + rep.Dropped - r.Open
+	for _, f := range rep.Findings {
+		if !f.Repaired {
+			r.Findings = append(r.Findings, store.Difference{Reason: f.Reason, Object: f.Object})
+		}
+	}
+	return r
 }
 
 func (r *Reconciler) note(rep *Report, reason, object string, repaired bool) {

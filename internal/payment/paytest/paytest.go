@@ -4,6 +4,7 @@ package paytest
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -50,6 +51,7 @@ type World struct {
 	Log     *eventlog.Log
 	Topic   string
 	Service *payment.Service
+	Logger  *slog.Logger // of services made from now on; nil is none
 	pages   *http.Client
 }
 
@@ -150,7 +152,7 @@ func (w *World) NewService() *payment.Service {
 	w.T.Cleanup(stripe.Close)
 	s, err := payment.NewService(payment.Config{ShopURL: "http://shop.test", HostedPage: w.SimURL}, payment.Deps{
 		Store: w.DB, Stripe: stripe, Orders: w.Log.Producer(w.Topic),
-		RoomTime: func() (int64, int64) { return time.Now().UnixMicro(), 0 },
+		RoomTime: func() (int64, int64) { return time.Now().UnixMicro(), 0 }, Log: w.Logger,
 	})
 	if err != nil {
 		w.T.Fatal(err)
