@@ -43,7 +43,7 @@ func TestHashWX_PermutationsAreTheList(t *testing.T) {
 	}
 	for i, row := range rows {
 		got := ""
-		for _, v := range h.order[i] {
+		for _, v := range h.tables.order[i] {
 			got += strconv.Itoa(int(v))
 		}
 		if got != row[1] {
@@ -66,7 +66,7 @@ func TestHashWX_VectorsHold(t *testing.T) {
 			t.Fatal(err)
 		}
 		var f function
-		f.fill(&seed, &h.order)
+		f.fill(&seed, &h.tables)
 		if got := fmt.Sprintf("%016x", f.hash(nonce)); got != row[5] {
 			t.Errorf("seed %s nonce %d: %s, want %s", row[1], nonce, got, row[5])
 		}
@@ -113,7 +113,7 @@ func TestHashWX_TwoInterpretersAgree(t *testing.T) {
 	for i := range 200 {
 		seed := sha256.Sum256([]byte{byte(i)})
 		var f function
-		f.fill(&seed, &h.order)
+		f.fill(&seed, &h.tables)
 		plain := newPlain(&seed, h)
 		for n := range uint64(20) {
 			nonce := n * 0x9e3779b97f4a7c15
@@ -192,6 +192,10 @@ func TestHashWX_VerifyAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(50, func() { err = h.Verify(exampleSeed(), p, solution) }); n != 0 || err != nil {
 		t.Fatalf("%v allocations, %v", n, err)
 	}
+	solution[31] ^= 1 // junk comes in floods
+	if n := testing.AllocsPerRun(50, func() { err = h.Verify(exampleSeed(), p, solution) }); n != 0 || !errors.Is(err, ErrUnsolved) {
+		t.Fatalf("junk: %v allocations, %v", n, err)
+	}
 }
 
 // BenchmarkHashWX_Verify is one sub-puzzle: SHA-256, a function never seen before, one hash, and the error of a miss.
@@ -210,7 +214,7 @@ func BenchmarkHashWX_Verify(b *testing.B) {
 func BenchmarkHashWX_Hash(b *testing.B) {
 	h, seed := NewHashWX(), exampleSeed()
 	var f function
-	f.fill(&seed, &h.order)
+	f.fill(&seed, &h.tables)
 	for i := 0; b.Loop(); i++ {
 		f.hash(uint64(i))
 	}
