@@ -53,7 +53,7 @@ func arriving(address string) Request {
 
 func TestGuard_OrdinaryArrivalIsAllowedAtBasePrice(t *testing.T) {
 	v := newGuard(t, Config{}, Deps{}).Judge(t.Context(), arriving("192.0.2.1"))
-	want := puzzle.Params{Algorithm: puzzle.SHA256ID, SubPuzzles: 4, K: 32768, Difficulty: 90_000}
+	want := puzzle.Params{Algorithm: puzzle.HashWXID, SubPuzzles: 4, K: 32768, Difficulty: 90_000}
 	if !v.Allow || v.Status != 200 || v.Price != want || v.Lane != LaneNormal || len(v.Reasons) != 0 {
 		t.Fatalf("%+v", v)
 	}

@@ -51,6 +51,7 @@ var work = token.Price{Algorithm: 1, SubPuzzles: 2, K: 1, Difficulty: 8}
 type gate struct {
 	verdict func(Visit) Verdict
 	failed  atomic.Int64
+	checked atomic.Int64 // solutions looked at
 }
 
 func (g *gate) Judge(_ context.Context, v Visit) Verdict {
@@ -78,6 +79,7 @@ func (g *gate) ClientAddress(peer netip.Addr, header string) (netip.Addr, error)
 }
 
 func (g *gate) Check(seed wire.Hash, p token.Price, solution []byte) error {
+	g.checked.Add(1)
 	if len(solution) != 8*int(p.SubPuzzles) {
 		return errors.New("wrong length")
 	}
