@@ -232,6 +232,30 @@ func TestJoin_ChecksInTheOrderOfCost(t *testing.T) {
 	}
 }
 
+func TestArrive_AnExpiredChallengeIsRenewedOnceAndNotTwice(t *testing.T) {
+	g := openGuarded(t)
+	old := g.challenge.Place
+	old.Instant -= (token.ChallengeLife + 1_000_000)
+	price := work
+	price.Difficulty = 1000 // no solution fits another seed by chance
+	expired, ch := g.signed(old, price)
+	g.turnsAway("expired", expired, solved(t, puzzleOf(&ch)), http.StatusGone, "expired")
+	var once arriveAnswer
+	r := g.fan.post("/rooms/2/arrive", arriveRequest{Challenge: expired})
+	r.into(t, &once)
+	if r.status != 200 || once.Instant != instantText(old.Instant) || once.Puzzle.Seed == puzzleOf(&ch).Seed {
+		t.Fatalf("renewed: %d %s", r.status, r.body)
+	}
+	if secret, err := token.FromText(once.Visitor, 16); err != nil || token.VisitorHash([16]byte(secret)) != old.Visitor {
+		t.Errorf("the renewal came with another cookie: %v", err)
+	}
+	r = g.fan.post("/rooms/2/arrive", arriveRequest{Challenge: once.Challenge})
+	if r.status != http.StatusGone || r.kind(t) != "expired" {
+		t.Errorf("renewed twice: %d %s", r.status, r.body)
+	}
+	g.turnsAway("the solution of the expired one", once.Challenge, solved(t, puzzleOf(&ch)), http.StatusUnprocessableEntity, "not-solved")
+}
+
 // errTouched is what a store says that nobody should ask.
 var errTouched = errors.New("a store was touched")
 
@@ -243,11 +267,10 @@ func TestJoin_UntilTheWorkIsRightNoStoreIsTouched(t *testing.T) {
 	a := f.arrive("2")
 	var b arriveAnswer
 	f.post("/rooms/2/arrive", arriveRequest{Challenge: a.Challenge}).into(t, &b)
-	if b.Challenge == "" || b.Instant != a.Instant {
+	if b.Challenge == "" || b.Instant != a.Instant || b.Visitor != a.Visitor {
 		t.Errorf("renewed without a store: %+v", b)
 	}
-	junk := token.Text(make([]byte, 8*int(a.Puzzle.SubPuzzles)))
-	if r := f.post("/rooms/2/join", joinRequest{b.Challenge, junk}); r.status != http.StatusUnprocessableEntity {
+	if r := f.post("/rooms/2/join", joinRequest{b.Challenge, unsolved(t, b.Puzzle)}); r.status != http.StatusUnprocessableEntity {
 		t.Errorf("junk: %d %s", r.status, r.body)
 	}
 	if r := f.post("/rooms/2/join", joinRequest{b.Challenge, solved(t, b.Puzzle)}); r.status < 500 {
