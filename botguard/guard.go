@@ -207,6 +207,9 @@ func (g *Guard) Check(seed [32]byte, p puzzle.Params, solution []byte) error {
 	return g.set.Verify(seed, p, solution)
 }
 
+// Base is the price of a place for a client who shares no crowded network.
+func (g *Guard) Base() puzzle.Params { return g.base }
+
 // Algorithm is the name by which clients know the algorithm of p; puzzle.ErrAlgorithm if there is none.
 func (g *Guard) Algorithm(p puzzle.Params) (string, error) {
 	a, err := g.set.Get(p.Algorithm)

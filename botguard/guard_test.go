@@ -2,6 +2,7 @@ package botguard
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"log/slog"
@@ -53,7 +54,7 @@ func arriving(address string) Request {
 
 func TestGuard_OrdinaryArrivalIsAllowedAtBasePrice(t *testing.T) {
 	v := newGuard(t, Config{}, Deps{}).Judge(t.Context(), arriving("192.0.2.1"))
-	want := puzzle.Params{Algorithm: puzzle.SHA256ID, SubPuzzles: 4, K: 32768, Difficulty: 90_000}
+	want := puzzle.Params{Algorithm: puzzle.HashWXID, SubPuzzles: 4, K: 32768, Difficulty: 90_000}
 	if !v.Allow || v.Status != 200 || v.Price != want || v.Lane != LaneNormal || len(v.Reasons) != 0 {
 		t.Fatalf("%+v", v)
 	}
@@ -221,6 +222,42 @@ func TestGuard_CheckTakesOnlySolutionsOfTheirPuzzle(t *testing.T) {
 	}
 }
 
+func TestGuard_JunkCostsOneSubPuzzle(t *testing.T) {
+	g := newGuard(t, Config{Puzzle: PuzzleConfig{Difficulty: puzzle.MaxDifficulty}}, Deps{})
+	err := g.Check(sha256.Sum256([]byte("junk")), g.Base(), make([]byte, g.Base().Size()))
+	if !errors.Is(err, puzzle.ErrUnsolved) || !strings.HasSuffix(err.Error(), "sub-puzzle 0") {
+		t.Errorf("all four are junk, found out at: %v", err)
+	}
+}
+
+// untouchable is a store that nobody may ask.
+type untouchable struct{ t *testing.T }
+
+func (u untouchable) Take(context.Context, string, int64, time.Duration) (limit.Count, error) {
+	u.t.Error("a store was touched")
+	return limit.Count{}, nil
+}
+
+func TestGuard_ArrivingAndJoiningTouchNoStore(t *testing.T) {
+	g := newGuard(t, Config{Puzzle: PuzzleConfig{Difficulty: 20, K: 64}}, Deps{Shared: untouchable{t}})
+	for _, action := range []string{ActionArrive, ActionJoin} {
+		for i := range byte(200) { // beyond every limit of one address
+			r := arriving("192.0.2.1")
+			r.Action, r.Visitor = action, [16]byte{i}
+			g.Judge(t.Context(), r)
+			g.Failed(r)
+		}
+	}
+	seed := sha256.Sum256([]byte("no store"))
+	solution, err := puzzle.NewHashWX().Solve(seed, g.Base(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Check(seed, g.Base(), solution); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestNew_WrongConfigurationNamesTheKey(t *testing.T) {
 	for want, c := range map[string]Config{
 		"secret":                   {},
@@ -247,29 +284,6 @@ func BenchmarkGuard_JudgeArrive(b *testing.B) {
 		r.Address = netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)})
 		g.Judge(ctx, r)
 	}
-}
-
-// BenchmarkGuard_Join is what one honest join costs: the verdict, and the check of a solution of four sub-puzzles.
-func BenchmarkGuard_Join(b *testing.B) {
-	g := newGuard(b, Config{}, Deps{})
-	seed := sha256.Sum256([]byte("bench"))
-	cheap := g.base
-	cheap.Difficulty = puzzle.MinDifficulty
-	solution, err := (puzzle.SHA256{}).Solve(seed, cheap, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	r := arriving("192.0.2.1")
-	r.Action = ActionJoin
-	ctx := b.Context()
-	for i := 0; b.Loop(); i++ {
-		r.Address = netip.AddrFrom4([4]byte{byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)})
-		g.Judge(ctx, r)
-		if err := g.Check(seed, cheap, solution); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "bench:guard.join:joins/s")
 }
 
 // BenchmarkGuard_CheckHashWX is the whole work of an honest solution: four sub-puzzles.

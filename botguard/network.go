@@ -24,14 +24,19 @@ func (g *Guard) Networks(a netip.Addr) (narrow, wide [8]byte) {
 }
 
 func (g *Guard) network(a netip.Addr, bits int) (out [8]byte) {
-	var b [18]byte
+	b := networkBytes(a, bits)
+	copy(out[:], g.mac("network", b[:]))
+	return out
+}
+
+// networkBytes is a network as bytes: length of the address, length of the prefix, address. All invalid ones are alike.
+func networkBytes(a netip.Addr, bits int) (b [18]byte) {
 	if p, err := a.Prefix(bits); err == nil {
 		masked := p.Addr().As16()
 		copy(b[2:], masked[:])
 		b[0], b[1] = byte(a.BitLen()/8), byte(bits)
 	}
-	copy(out[:], g.mac("network", b[:]))
-	return out
+	return b
 }
 
 // mac is HMAC-SHA256 under the secret; purposes never share values.

@@ -1,7 +1,7 @@
 package botguard
 
 import (
-	"encoding/binary"
+	"hash/maphash"
 	"sync/atomic"
 	"time"
 )
@@ -24,10 +24,11 @@ const (
 // recent counts what suspects did lately in fixed memory: a count-min sketch whose cells start anew in every span. A
 // count can be too high only when another suspect shares every cell of it, and too low at the turn of a span.
 type recent struct {
+	seed  maphash.Seed
 	cells [recentRows][recentCells]atomic.Uint64 // span number << 16 | count
 }
 
-func newRecent() *recent { return new(recent) }
+func newRecent() *recent { return &recent{seed: maphash.MakeSeed()} }
 
 func spanOf(now time.Time) uint64 { return uint64(now.UnixNano()) / uint64(recentSpan) << 16 }
 
@@ -68,11 +69,16 @@ func (r *recent) count(key uint64, e event, now time.Time) int {
 	return int(least)
 }
 
-// suspect is who answers for a request: its narrow network, or the visitor where many people share an address.
+// suspect is who answers for a request: its narrow network, or the visitor where many people share an address. The hash is
+// keyed anew in each process and stays in it.
 func (g *Guard) suspect(r Request, carrier bool) uint64 {
 	if carrier {
-		return binary.LittleEndian.Uint64(g.mac("suspect", r.Visitor[:]))
+		return maphash.Bytes(g.recent.seed, r.Visitor[:])
 	}
-	narrow, _ := g.Networks(r.Address)
-	return binary.LittleEndian.Uint64(narrow[:])
+	bits := 56
+	if r.Address.Is4() {
+		bits = 32
+	}
+	network := networkBytes(r.Address, bits)
+	return maphash.Bytes(g.recent.seed, network[:])
 }

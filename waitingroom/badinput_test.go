@@ -115,7 +115,7 @@ func TestBadInput_IsAProblemThatSaysWhatToDo(t *testing.T) {
 		{"bad address", "POST", "/rooms/2/arrive", "{}", header{"X-Forwarded-For": "nobody"}, 400, ""},
 		{"join with nothing", "POST", "/rooms/2/join", "{}", nil, 400, ""},
 		{"no solution", "POST", "/rooms/2/join", `{"challenge":"` + a.Challenge + `"}`, nil, 422, "not-solved"},
-		{"wrong solution", "POST", "/rooms/2/join", `{"challenge":"` + a.Challenge + `","solution":"` + token.Text(make([]byte, 16)) + `"}`, nil, 422, "not-solved"},
+		{"wrong solution", "POST", "/rooms/2/join", `{"challenge":"` + a.Challenge + `","solution":"` + unsolved(t, a.Puzzle) + `"}`, nil, 422, "not-solved"},
 		{"short solution", "POST", "/rooms/2/join", `{"challenge":"` + a.Challenge + `","solution":"` + token.Text(make([]byte, 8)) + `"}`, nil, 422, "not-solved"},
 		{"odd solution", "POST", "/rooms/2/join", `{"challenge":"` + a.Challenge + `","solution":"AAA"}`, nil, 400, ""},
 		{"oversized solution", "POST", "/rooms/2/join", `{"challenge":"` + a.Challenge + `","solution":"` + token.Text(make([]byte, 136)) + `"}`, nil, 400, ""},

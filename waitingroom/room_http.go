@@ -267,6 +267,9 @@ func (e *Edge) getAsset(ctx *fasthttp.RequestCtx) error {
 	if strings.HasPrefix(asset.Type, "image/") {
 		h.Set(fasthttp.HeaderContentSecurityPolicy, page.ImagePolicy)
 	}
+	if strings.HasPrefix(name, "solver-") {
+		h.Set(fasthttp.HeaderContentSecurityPolicy, page.SolverPolicy)
+	}
 	ctx.SetContentType(asset.Type)
 	encoding := negotiate(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)))
 	if encoding != encodingPlain {

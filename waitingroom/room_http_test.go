@@ -16,6 +16,7 @@ import (
 	"github.com/andybalholm/brotli"
 
 	"fairgate/internal/wire"
+	"fairgate/waitingroom/page"
 )
 
 // phase is what a page shows.
@@ -328,4 +329,20 @@ func BenchmarkRoom_FirstPage(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "bench:edge.page:requests/s")
+}
+
+func TestRoom_TheSolverMayCompileAndThePageMayNot(t *testing.T) {
+	s := open(t, func(_ *Config, d *Deps) { d.SolverJS = []byte("self.onmessage = null;") })
+	f := s.fan()
+	_, html, r := f.phase("1")
+	if csp := r.header.Get("Content-Security-Policy"); strings.Contains(csp, "unsafe") || !strings.Contains(csp, "worker-src 'self'") {
+		t.Errorf("the page's policy: %s", csp)
+	}
+	m := regexp.MustCompile(`data-solver="([^"]+)"`).FindStringSubmatch(html)
+	if m == nil {
+		t.Fatal("no solver")
+	}
+	if csp := f.get(m[1]).header.Get("Content-Security-Policy"); csp != page.SolverPolicy {
+		t.Errorf("the solver's policy: %q", csp)
+	}
 }

@@ -190,15 +190,16 @@ func (l *Limiter) Take(ctx context.Context, actionName string, s Subject) Decisi
 // local is tier one's decision by one rule.
 func (l *Limiter) local(r *rule, s Subject, now int64) Decision {
 	factor := l.factor(r, s)
-	key, parent := l.pair(r, s)
+	kind := r.keyOf(s)
 	every, full := max(1, r.every/factor), r.full
-	late, crowded := l.table.take(now, key, parent, every, full)
+	late, ok := l.table.take(now, l.hash(l.keys, r, kind, s), every, full)
+	if !ok {
+		late = l.table.takeShared(now, l.hash(l.keys, r, kind.parent(), s), every, full)
+		r.crowded.Inc()
+	}
 	d := Decision{
 		Allowed: late.wait == 0, Rule: r.Name, Limit: int64(r.Burst) * factor, Window: time.Duration(full),
 		Remaining: max(0, (full-late.used)/every), Reset: time.Duration(late.used), RetryAfter: time.Duration(late.wait),
-	}
-	if crowded {
-		r.crowded.Inc()
 	}
 	return d
 }
@@ -227,12 +228,6 @@ func (l *Limiter) beyond(ctx context.Context, r *rule, s Subject) (d Decision, o
 		d.RetryAfter = max(count.Reset, time.Second)
 	}
 	return d, true
-}
-
-// pair hashes what a rule counts by, and the network above it.
-func (l *Limiter) pair(r *rule, s Subject) (key, parent uint64) {
-	kind := r.keyOf(s)
-	return l.hash(l.keys, r, kind, s), l.hash(l.keys, r, kind.parent(), s)
 }
 
 // hash is the keyed hash of (rule, kind, value): 32 bytes.

@@ -48,24 +48,28 @@ func newTable(keys int) *table {
 // (0: this one is); both in ns.
 type outcome struct{ used, wait int64 }
 
-// take counts one call. When every slot that the key may use is live, the parent's overflow bucket counts it instead
-// (crowded), under the same rate: a flood of fresh keys is one caller, and is never waved through.
-func (t *table) take(now int64, key, parent uint64, every, full int64) (o outcome, crowded bool) {
+// take counts one call. ok is false when every slot that the key may use is live: then takeShared counts it.
+func (t *table) take(now int64, key uint64, every, full int64) (o outcome, ok bool) {
 	if key == 0 {
 		key = 1
 	}
 	s := &t.shards[key>>56%shards]
 	s.mu.Lock()
-	if tat := s.find(now, key, t.mask); tat != nil {
+	tat := s.find(now, key, t.mask)
+	if tat != nil {
 		o = step(tat, now, every, full)
-		s.mu.Unlock()
-		return o, false
 	}
 	s.mu.Unlock()
-	s = &t.shards[parent>>56%shards]
+	return o, tat != nil
+}
+
+// takeShared counts one call of a key without room in the bucket of its parent network, under the same rate: a flood of
+// fresh keys is one caller, and is never waved through.
+func (t *table) takeShared(now int64, parent uint64, every, full int64) outcome {
+	s := &t.shards[parent>>56%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return step(&s.overflow[parent&t.over], now, every, full), true
+	return step(&s.overflow[parent&t.over], now, every, full)
 }
 
 // find returns the key's tat, in a slot taken over if need be; nil when there is no room.

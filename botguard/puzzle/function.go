@@ -43,65 +43,77 @@ type function struct {
 	n0, n1   uint64 // nonce key
 }
 
+// tables are what every function is generated from. Choices are looked up, not branched over: a fresh random program would
+// defeat branch prediction here too.
+type tables struct {
+	order [orders][slotCount]uint8 // the permutations that name source registers
+	shift [9]shiftSlot             // by kind; without destination, source and count
+	mul   [9]mulSlot               // by pre-operation * 3 + number of the immediate; without destination and source
+}
+
+func (t *tables) fill() {
+	for kind := range t.shift {
+		shift, combine := kind/3, kind%3
+		t.shift[kind] = shiftSlot{
+			rot: mask(shift == 0), sar: mask(shift == 1), xor: mask(combine == 0), add: mask(combine != 0), neg: mask(combine == 2),
+		}
+	}
+	for i, immediate := range [3]uint64{1, 9, 33} {
+		t.mul[i].or, t.mul[3+i].xor, t.mul[6+i].ad = immediate, immediate, immediate
+	}
+	n := 0
+	var perm [slotCount]uint8
+	t.permute(&perm, 0, 0, &n)
+}
+
 // fill generates the function that belongs to a seed.
-func (f *function) fill(seed *[32]byte, order *[orders][slotCount]uint8) {
+func (f *function) fill(seed *[32]byte, t *tables) {
 	w := startWords(binary.LittleEndian.Uint64(seed[0:]), binary.LittleEndian.Uint64(seed[8:]), ^uint64(0))
 	f.n0, f.n1 = binary.LittleEndian.Uint64(seed[16:]), binary.LittleEndian.Uint64(seed[24:])
 	var x [16]uint64
 	for i := range f.programs {
 		w.batch(&x, i == 0)
-		f.programs[i].fill(&x, order)
+		f.programs[i].fill(&x, t)
 	}
 }
 
-func (p *program) fill(x *[16]uint64, order *[orders][slotCount]uint8) {
-	var d [slotCount]uint8
-	for i := 1; i < slotCount; i++ {
-		q := uint32(x[i-1]>>32) % uint32(i+1)
-		d[i] = d[q&7]
-		d[q&7] = uint8(i)
-	}
-	perm := &order[x[7]%orders]
+func (p *program) fill(x *[16]uint64, t *tables) {
+	d := destinations(x)
+	perm := &t.order[x[7]%orders]
 	p.dst, p.src, p.n = d[0], 8+uint8(x[7]&1), uint8(1+x[8]%63)
 	for i := range p.shift {
-		p.shift[i].fill(uint32(x[2*i]), x[9+2*i])
+		p.shift[i].fill(uint32(x[2*i]), x[9+2*i], t)
 		p.shift[i].dst, p.shift[i].src = d[2*i+1], d[perm[2*i+1]&7]
 	}
 	for i := range p.mul {
-		p.mul[i].fill(uint32(x[2*i+1]), x[10+2*i])
+		p.mul[i] = t.mul[uint32(x[2*i+1])%3*3+uint32(x[10+2*i]%3)]
 		p.mul[i].dst, p.mul[i].src = d[2*i+2], d[perm[2*i+2]&7]
 	}
 }
 
-func (s *shiftSlot) fill(kind uint32, imm uint64) {
-	t := kind % 9
-	shift, combine := t/3, t%3
-	s.rot, s.sar = mask(shift == 0), mask(shift == 1)
-	s.xor, s.add, s.neg = mask(combine == 0), mask(combine != 0), mask(combine == 2)
-	if shift == 0 {
-		s.n = uint8(1 + imm%63)
-	} else {
-		s.n = uint8(1 + imm%3)
-	}
+// destinations arranges the registers that the slots write. It is written out, since a remainder by a constant is a
+// multiplication, and a division costs several times more.
+func destinations(x *[16]uint64) (d [slotCount]uint8) {
+	q := uint32(x[0]>>32) % 2
+	d[1], d[q&7] = d[q&7], 1
+	q = uint32(x[1]>>32) % 3
+	d[2], d[q&7] = d[q&7], 2
+	q = uint32(x[2]>>32) % 4
+	d[3], d[q&7] = d[q&7], 3
+	q = uint32(x[3]>>32) % 5
+	d[4], d[q&7] = d[q&7], 4
+	q = uint32(x[4]>>32) % 6
+	d[5], d[q&7] = d[q&7], 5
+	q = uint32(x[5]>>32) % 7
+	d[6], d[q&7] = d[q&7], 6
+	q = uint32(x[6]>>32) % 8
+	d[7], d[q&7] = d[q&7], 7
+	return d
 }
 
-func (m *mulSlot) fill(kind uint32, imm uint64) {
-	v := uint64(33)
-	switch imm % 3 {
-	case 0:
-		v = 1
-	case 1:
-		v = 9
-	}
-	m.or, m.xor, m.ad = 0, 0, 0
-	switch kind % 3 {
-	case 0:
-		m.or = v
-	case 1:
-		m.xor = v
-	default:
-		m.ad = v
-	}
+func (s *shiftSlot) fill(kind uint32, immediate uint64, t *tables) {
+	*s = t.shift[kind%9]
+	s.n = 1 + uint8(immediate%63&s.rot|immediate%3&^s.rot)
 }
 
 func mask(on bool) uint64 {

@@ -15,16 +15,12 @@ const HashWXID uint8 = 2
 //
 // The family of functions is by tevador; byte layout, j and K as the seed's input are ours. A verification builds one
 // function and makes one hash per sub-puzzle, a few microseconds each. Make it with NewHashWX.
-type HashWX struct {
-	order [orders][slotCount]uint8
-}
+type HashWX struct{ tables tables }
 
-// NewHashWX computes the table of source permutations (5 kB).
+// NewHashWX computes the tables that functions are made from (6 kB).
 func NewHashWX() *HashWX {
 	h := &HashWX{}
-	n := 0
-	var perm [slotCount]uint8
-	h.permute(&perm, 0, 0, &n)
+	h.tables.fill()
 	return h
 }
 
@@ -51,16 +47,16 @@ func allowed(place int) string {
 }
 
 // permute lists the allowed permutations in ascending order, by a depth-first search of at most eight places.
-func (h *HashWX) permute(perm *[slotCount]uint8, place int, used uint8, n *int) {
+func (t *tables) permute(perm *[slotCount]uint8, place int, used uint8, n *int) {
 	if place == slotCount {
-		h.order[*n] = *perm
+		t.order[*n] = *perm
 		*n++
 		return
 	}
 	for _, v := range []byte(allowed(place)) {
 		if used>>v&1 == 0 {
 			perm[place] = v
-			h.permute(perm, place+1, used|1<<v, n)
+			t.permute(perm, place+1, used|1<<v, n)
 		}
 	}
 }
@@ -82,7 +78,7 @@ func (*HashWX) Check(p Params) error {
 	return p.Check()
 }
 
-// Verify allocates nothing when the solution holds.
+// Verify allocates nothing, whether the solution holds or not.
 func (h *HashWX) Verify(seed [32]byte, p Params, solution []byte) error {
 	if err := checkSolution(h, p, solution); err != nil {
 		return err
@@ -92,7 +88,7 @@ func (h *HashWX) Verify(seed [32]byte, p Params, solution []byte) error {
 	for j := range int(p.SubPuzzles) {
 		nonce := nonceAt(solution, j)
 		key := seedBlock(&seed, uint32(j), nonce/uint64(p.K))
-		f.fill(&key, &h.order)
+		f.fill(&key, &h.tables)
 		if f.hash(nonce) >= target {
 			return unsolved(j)
 		}
@@ -126,7 +122,7 @@ func (h *HashWX) search(seed *[32]byte, p Params, sub uint32, stop func() bool) 
 		}
 		if n%k == 0 {
 			key := seedBlock(seed, sub, n/k)
-			f.fill(&key, &h.order)
+			f.fill(&key, &h.tables)
 		}
 		if f.hash(n) < target {
 			return n, nil

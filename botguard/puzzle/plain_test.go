@@ -41,7 +41,7 @@ func newPlain(seed *[32]byte, h *HashWX) *plainFunction {
 				*s = plainSlot{"G", d[0], 8 + int(x[7]%2), 1 + x[8]%63}
 				continue
 			}
-			s.src = d[h.order[f.rows[i]][j]]
+			s.src = d[h.tables.order[f.rows[i]][j]]
 			s.kind, s.n = plainKind(j, uint32(x[j-1]), x[8+j])
 		}
 	}

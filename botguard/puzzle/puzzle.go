@@ -165,7 +165,17 @@ func nonceAt(solution []byte, sub int) uint64 {
 	return binary.LittleEndian.Uint64(solution[sub*NonceSize:])
 }
 
-func unsolved(sub int) error { return fmt.Errorf("%w: sub-puzzle %d", ErrUnsolved, sub) }
+// unsolvedError is ErrUnsolved with the number of the first sub-puzzle that does not hold. Junk comes in floods: so small a
+// number becomes an error without an allocation.
+type unsolvedError uint8
+
+func unsolved(sub int) error { return unsolvedError(sub) }
+
+// Error names the sub-puzzle.
+func (e unsolvedError) Error() string { return fmt.Sprintf("%v: sub-puzzle %d", ErrUnsolved, uint8(e)) }
+
+// Unwrap is ErrUnsolved.
+func (e unsolvedError) Unwrap() error { return ErrUnsolved }
 
 // solveAll solves a puzzle's sub-puzzles one after the other.
 func solveAll(a Algorithm, seed [32]byte, p Params, stop func() bool) ([]byte, error) {

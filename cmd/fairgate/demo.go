@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"fairgate/admin"
+	"fairgate/botguard"
 	"fairgate/internal/crowd"
 	"fairgate/internal/run"
 	"fairgate/internal/wire"
@@ -18,6 +19,10 @@ import (
 
 // demoUser is who may log in to the demo's dashboard; the password is made at the first start and printed.
 const demoUser = "organiser@fairgate.example"
+
+// demoDifficulty is the price of a sub-puzzle where this machine solves for all the simulated fans: some hundredths of a
+// second for each of them, where the default takes most of a second.
+const demoDifficulty = 2_000
 
 // demoCommand runs everything in one process: a shop to look at, or a rehearsal that ends by itself.
 type demoCommand struct {
@@ -120,6 +125,15 @@ func (c demoCommand) open(ctx context.Context, s *stack, out io.Writer) error {
 	if err := admin.AddUser(ctx, s.db, demoUser, s.secrets.Password, "operator"); err != nil {
 		return err
 	}
+	guard, err := s.guard()
+	if err != nil {
+		return err
+	}
+	price := guard.Base()
+	algorithm, err := guard.Algorithm(price)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(out, `
   The shop          %s/
   The on-sale       %s/events/%d
@@ -127,10 +141,12 @@ func (c demoCommand) open(ctx context.Context, s *stack, out io.Writer) error {
   The task queues   %s/ops/queues
   Metrics           http://%s/metrics
   The data          %s
+  The puzzle        %s, %d sub-puzzles of %d hashes, so that this machine can be the whole crowd; a real sale asks %d
 
   %d simulated fans keep the line moving. Ctrl-C stops; starting again continues the same sale.
 
-`, s.shopURL(), s.shopURL(), onSale, s.adminURL(), demoUser, s.secrets.Password, s.adminURL(), c.Ops, c.Data, c.Crowd)
+`, s.shopURL(), s.shopURL(), onSale, s.adminURL(), demoUser, s.secrets.Password, s.adminURL(), c.Ops, c.Data,
+		algorithm, price.SubPuzzles, price.Difficulty, botguard.DefaultDifficulty, c.Crowd)
 	if c.Crowd == 0 {
 		return nil
 	}

@@ -119,7 +119,7 @@ type rehearsal struct {
 
 func newRehearsal(fans int) rehearsal {
 	return rehearsal{
-		Fans: fans, Tickets: max(fans/5, 1), HoldSeconds: 8, OfferSeconds: 6, GraceSeconds: 5, PassSeconds: 12, Difficulty: 500,
+		Fans: fans, Tickets: max(fans/5, 1), HoldSeconds: 8, OfferSeconds: 6, GraceSeconds: 5, PassSeconds: 12, Difficulty: 100,
 		Cap: max(fans/8, 20), PerMinute: max(fans*3, 600),
 	}
 }

@@ -142,6 +142,7 @@ func (s *stack) config(o stackOptions) (Config, error) {
 	}
 	cfg.Botguard.Secret = conf.Secret(s.secrets.Network)
 	cfg.Botguard.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	cfg.Botguard.Puzzle.Difficulty = demoDifficulty
 	cfg.Booking.GuestKey = conf.Secret(s.secrets.Guest)
 	cfg.Booking.PayOrigin = "http://" + o.pay
 	cfg.Payment.ShopURL, cfg.Payment.HostedPage = "http://"+o.shop, "http://"+o.pay

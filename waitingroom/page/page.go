@@ -216,6 +216,10 @@ func Policy(next string) string {
 // ImagePolicy is the Content-Security-Policy of logos: opened by itself, an SVG runs no script.
 const ImagePolicy = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
+// SolverPolicy is the Content-Security-Policy of the puzzle's worker script: a worker obeys the policy of its own response,
+// and this one compiles WebAssembly. The page itself may not.
+const SolverPolicy = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'"
+
 // rendered is what the template reads.
 type rendered struct {
 	View

@@ -283,15 +283,10 @@
     return "";
   }
 
-  // solve shares the sub-puzzles between workers. Hidden on battery it stops, and begins again when seen.
+  // solve shares a puzzle between workers. Hidden on battery it rests, and goes on when seen.
   async function solve(puzzle) {
-    const nonces = new Array(puzzle.subPuzzles);
-    for (;;) {
-      await seen();
-      const open = [...nonces.keys()].filter((j) => !nonces[j]);
-      if (!open.length || place || waits) break;
-      await round(puzzle, open, nonces);
-    }
+    await seen();
+    const nonces = place || waits ? [] : await race(puzzle);
     if (place || waits) return "";
     const bytes = [];
     for (const hex of nonces) {
@@ -300,44 +295,40 @@
     return btoa(String.fromCharCode(...bytes)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
   }
 
-  function round(puzzle, open, nonces) {
+  // race has every worker try nonces of its own, so that the last sub-puzzle keeps all of them busy.
+  function race(puzzle) {
+    const nonces = new Array(puzzle.subPuzzles).fill("");
     const workers = [];
-    const count = Math.min(open.length, navigator.hardwareConcurrency || 2, 4);
+    const parts = Math.min(navigator.hardwareConcurrency || 2, 4);
+    const tell = (message) => workers.forEach((w) => w.postMessage(message));
     return new Promise((done) => {
-      let rest = open.length;
       const stop = cease = () => {
         cease = null;
         document.removeEventListener("visibilitychange", hidden);
         workers.forEach((w) => w.terminate());
-        done();
+        done(nonces);
       };
-      const hidden = async () => {
-        if (document.hidden && await onBattery()) stop();
-      };
+      const hidden = async () => tell({pause: await onBattery() && document.hidden});
       // A puzzle that this browser cannot solve is paid for by waiting, as without JavaScript.
       const unable = () => {
         waits = true;
         stop();
       };
       document.addEventListener("visibilitychange", hidden);
-      const next = (w) => {
-        const j = open.shift();
-        if (j === undefined) return;
-        w.onmessage = (e) => {
-          if (e.data.error) return unable();
-          if (!e.data.nonces) return;
-          nonces[j] = e.data.nonces[0];
-          if (--rest === 0) stop();
-          else next(w);
-        };
-        w.onerror = unable;
-        w.postMessage({algorithm: puzzle.algorithm, seed: puzzle.seed, sub: puzzle.subPuzzles, k: puzzle.k,
-          difficulty: puzzle.difficulty, only: [j]});
-      };
-      for (let i = 0; i < count; i++) {
+      for (let part = 0; part < parts; part++) {
         const w = new Worker(body.solver);
         workers.push(w);
-        next(w);
+        w.onerror = unable;
+        w.onmessage = (e) => {
+          if (e.data.error) return unable();
+          const j = e.data.sub;
+          if (j === undefined || nonces[j]) return;
+          nonces[j] = e.data.nonce;
+          if (nonces.every(Boolean)) stop();
+          else tell({solved: j});
+        };
+        w.postMessage({algorithm: puzzle.algorithm, seed: puzzle.seed, sub: puzzle.subPuzzles, k: puzzle.k,
+          difficulty: puzzle.difficulty, part: part, parts: parts});
       }
     });
   }

@@ -35,10 +35,10 @@ var (
 	ErrForm    = errors.New("token: malformed")
 	ErrKey     = errors.New("token: signed with a key that is not ours, not this instant's, or retired")
 	ErrMAC     = errors.New("token: not signed by us")
-	ErrRoom    = errors.New("token: for another room")
-	ErrVisitor = errors.New("token: belongs to another visitor")
 	ErrFuture  = errors.New("token: its instant lies ahead")
 	ErrExpired = errors.New("token: expired")
+	ErrRoom    = errors.New("token: for another room")
+	ErrVisitor = errors.New("token: belongs to another visitor")
 	ErrRenewed = errors.New("token: renewed once already")
 )
 
@@ -91,9 +91,13 @@ func (k *Keys) signChallenge(ch *wire.Challenge) ([]byte, error) {
 // VerifyChallenge reads a challenge that must be ours, of this room and visitor, and neither early nor late. outage is
 // how much of the time since its instant is an outage of the log (recorded, or running now): it does not count.
 func (k *Keys) VerifyChallenge(b []byte, room int64, visitor wire.ID, now, outage int64) (wire.Challenge, error) {
-	ch, err := k.ownChallenge(b, room, visitor, now)
-	if err == nil && now-max(outage, 0) >= ch.Expires {
+	ch, err := k.ownChallenge(b, now)
+	switch {
+	case err != nil:
+	case now-max(outage, 0) >= ch.Expires:
 		err = ErrExpired
+	default:
+		err = bound(&ch.Place, room, visitor)
 	}
 	if err != nil {
 		return wire.Challenge{}, err
@@ -105,26 +109,31 @@ func (k *Keys) VerifyChallenge(b []byte, room int64, visitor wire.ID, now, outag
 // It fails like VerifyChallenge, with ErrRenewed for one that is a renewal, and with ErrExpired once not even the
 // renewed one could be answered.
 func (k *Keys) Renew(b []byte, room int64, visitor wire.ID, now, outage int64) ([]byte, wire.Challenge, error) {
-	ch, err := k.ownChallenge(b, room, visitor, now)
+	ch, err := k.ownChallenge(b, now)
 	switch {
 	case err != nil:
-		return nil, wire.Challenge{}, err
-	case ch.Renewed:
-		return nil, wire.Challenge{}, ErrRenewed
 	case now-max(outage, 0) >= ch.Instant+Allowance:
-		return nil, wire.Challenge{}, ErrExpired
+		err = ErrExpired
+	default:
+		err = bound(&ch.Place, room, visitor)
+	}
+	if err == nil && ch.Renewed {
+		err = ErrRenewed
+	}
+	if err != nil {
+		return nil, wire.Challenge{}, err
 	}
 	ch.Renewed, ch.Expires = true, ch.Instant+Allowance
 	b, err = k.signChallenge(&ch)
 	return b, ch, err
 }
 
-func (k *Keys) ownChallenge(b []byte, room int64, visitor wire.ID, now int64) (wire.Challenge, error) {
+func (k *Keys) ownChallenge(b []byte, now int64) (wire.Challenge, error) {
 	ch, signed, mac, err := wire.ParseChallenge(b)
 	if err != nil {
 		return wire.Challenge{}, fmt.Errorf("%w: %w", ErrForm, err)
 	}
-	return ch, k.own(&ch.Place, ch.KeyID, signed, mac, room, visitor, now)
+	return ch, k.own(&ch.Place, ch.KeyID, signed, mac, now)
 }
 
 // TokenFor is the queue token of a place: wire.TokenSize bytes, the same whoever mints it, whenever, from the challenge
@@ -145,9 +154,13 @@ func (k *Keys) VerifyToken(b []byte, room int64, visitor wire.ID, now int64) (wi
 	if err != nil {
 		return wire.Token{}, fmt.Errorf("%w: %w", ErrForm, err)
 	}
-	err = k.own(&t.Place, t.KeyID, signed, mac, room, visitor, now)
-	if err == nil && now >= t.Expires {
+	err = k.own(&t.Place, t.KeyID, signed, mac, now)
+	switch {
+	case err != nil:
+	case now >= t.Expires:
 		err = ErrExpired
+	default:
+		err = bound(&t.Place, room, visitor)
 	}
 	if err != nil {
 		return wire.Token{}, err
@@ -155,21 +168,27 @@ func (k *Keys) VerifyToken(b []byte, room int64, visitor wire.ID, now int64) (wi
 	return t, nil
 }
 
-// own checks all that challenge and token have in common.
-func (k *Keys) own(p *wire.Place, keyID uint32, signed, mac []byte, room int64, visitor wire.ID, now int64) error {
+// own checks that we signed a challenge or token, and that it is not ahead of time.
+func (k *Keys) own(p *wire.Place, keyID uint32, signed, mac []byte, now int64) error {
 	key, err := k.ring.Signed(keyID, p.Instant, now)
-	if err != nil {
-		return err
-	}
 	switch {
+	case err != nil:
+		return err
 	case subtle.ConstantTimeCompare(sign(key, signed), mac) != 1:
 		return ErrMAC
+	case p.Instant > now+Ahead:
+		return ErrFuture
+	}
+	return nil
+}
+
+// bound checks that a place is of this room and visitor.
+func bound(p *wire.Place, room int64, visitor wire.ID) error {
+	switch {
 	case p.Room != room:
 		return ErrRoom
 	case subtle.ConstantTimeCompare(p.Visitor[:], visitor[:]) != 1:
 		return ErrVisitor
-	case p.Instant > now+Ahead:
-		return ErrFuture
 	}
 	return nil
 }
