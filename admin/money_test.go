@@ -7,8 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
-
+	"fairgate/internal/embedded/testchrome"
 	"fairgate/internal/sale"
 	"fairgate/internal/store"
 	"fairgate/internal/wire"
@@ -236,7 +235,8 @@ func TestSettings_SellerIsItsOrganisers(t *testing.T) {
 
 // TestBrowser_OrganiserMendsMoney uses the forms as people do.
 func TestBrowser_OrganiserMendsMoney(t *testing.T) {
-	b := browser(t)
+	b := testchrome.Open(t).Person(1280, 900)
+	b.Shots = "admin-"
 	w := newWorld(t).user(operator, store.RoleOperator)
 	event, booking := w.sold(w)
 	id, err := sale.ParseID(event)
@@ -263,36 +263,45 @@ func TestBrowser_OrganiserMendsMoney(t *testing.T) {
 	if _, err := w.db.TellDay(t.Context(), reports[0]); err != nil {
 		t.Fatal(err)
 	}
-	b.do(chromedp.Navigate(w.server.URL + "/settings"))
-	b.shows(`input[name=password]`)
-	b.do(chromedp.SendKeys(chromedp.CSS(`input[name=email]`), operator), chromedp.SendKeys(chromedp.CSS(`input[name=password]`), password+"\n"))
-	b.shows(`input[name=legalName]`)
-	b.do(chromedp.SendKeys(chromedp.CSS(`input[name=legalName]`), "Casa do Fado, Lda."), chromedp.SendKeys(chromedp.CSS(`textarea[name=address]`), "Rua da Saudade 7\nLisboa"),
-		chromedp.SendKeys(chromedp.CSS(`input[name=email]`), "money@venue.example"))
-	b.shoot("settings", 1280, 900, "light")
-	b.click(`form.grid button`)
-	b.shows(`p.done`)
+	b.Opens(w.server.URL + "/settings")
+	b.Has(`input[name=password]`)
+	b.Types(`input[name=email]`, operator)
+	b.Types(`input[name=password]`, password+"\n")
+	b.Has(`input[name=legalName]`)
+	b.Types(`input[name=legalName]`, "Casa do Fado, Lda.")
+	b.Types(`textarea[name=address]`, "Rua da Saudade 7\nLisboa")
+	b.Types(`input[name=email]`, "money@venue.example")
+	b.Shoot("settings")
+	b.Clicks(`form.grid button`)
+	b.Has(`p.done`)
 	if found, err := w.db.Merchants(t.Context(), 1); err != nil || found[0].Seller.Name != "Casa do Fado, Lda." || found[0].Seller.Address != "Rua da Saudade 7\nLisboa" {
 		t.Errorf("%+v %v", found, err)
 	}
-	b.do(chromedp.Navigate(w.server.URL + "/money"))
-	b.shows(`main h1`)
-	b.shoot("money", 1280, 900, "light")
-	b.shoot("money-dark", 1280, 900, "dark")
-	b.shoot("money-phone", 390, 844, "light")
-	b.do(chromedp.EmulateViewport(1280, 900))
-	b.click(`form[action="/obligations/revive"] button`)
-	b.shows(`p.done`)
+	b.Opens(w.server.URL + "/money")
+	b.Has(`main h1`)
+	b.Shoot("money")
+	b.Prefers("prefers-color-scheme", "dark")
+	b.Shoot("money-dark")
+	b.Size(390, 844)
+	b.Prefers()
+	b.Shoot("money-phone")
+	b.Size(1280, 900)
+	b.Clicks(`form[action="/obligations/revive"] button`)
+	b.Has(`p.done`)
 
 	w.exec(`UPDATE disputes SET status = 'won'`)
-	b.do(chromedp.Navigate(w.server.URL + "/events/" + event))
-	b.click(`form[action$="/refund"] summary, details:has(form[action$="/refund"]) summary`)
-	b.do(chromedp.SendKeys(chromedp.CSS(`input[name=booking]`), booking.String()), chromedp.SendKeys(chromedp.CSS(`input[name=tickets]`), "0"))
-	b.shoot("event-refunds", 1280, 900, "light")
-	b.shoot("event-refunds-phone", 390, 844, "dark")
-	b.do(chromedp.EmulateViewport(1280, 900))
-	b.click(`form[action$="/refund"] button`)
-	b.shows(`p.done:not(.bad)`)
+	b.Opens(w.server.URL + "/events/" + event)
+	b.Clicks(`form[action$="/refund"] summary, details:has(form[action$="/refund"]) summary`)
+	b.Types(`input[name=booking]`, booking.String())
+	b.Types(`input[name=tickets]`, "0")
+	b.Shoot("event-refunds")
+	b.Size(390, 844)
+	b.Prefers("prefers-color-scheme", "dark")
+	b.Shoot("event-refunds-phone")
+	b.Size(1280, 900)
+	b.Prefers()
+	b.Clicks(`form[action$="/refund"] button`)
+	b.Has(`p.done:not(.bad)`)
 	w.eventually("one ticket is refunded", func() bool {
 		live, err := w.db.LiveNumbers(t.Context(), booking)
 		return err == nil && len(live) == 1
