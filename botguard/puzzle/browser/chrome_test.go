@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strconv"
@@ -20,6 +19,7 @@ import (
 
 	"fairgate/botguard/puzzle"
 	"fairgate/botguard/puzzle/browser"
+	"fairgate/internal/embedded/testchrome"
 )
 
 // pagePolicy is the waiting page's: no 'wasm-unsafe-eval', which only the worker's own response has.
@@ -89,17 +89,9 @@ self.onmessage = (e) => self.postMessage(e.data.pairs.map(([seed, nonce]) => {
 }));
 `
 
-// chrome opens a page whose workers are served with a policy. Where there is no chromium the test is skipped, unless CI
-// is set.
+// chrome opens a page whose workers are served with a policy.
 func chrome(t testing.TB, policy string) context.Context {
 	t.Helper()
-	path, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("chromium is not installed")
-		}
-		t.Skip("chromium is not installed")
-	}
 	mux := http.NewServeMux()
 	serve := func(at, kind, policy, body string) {
 		mux.HandleFunc(at, func(w http.ResponseWriter, _ *http.Request) {
@@ -115,21 +107,10 @@ func chrome(t testing.TB, policy string) context.Context {
 	server := httptest.NewServer(mux)
 	t.Cleanup(server.Close)
 
-	ctx, stop := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
-		chromedp.UserDataDir(t.TempDir()))...)
-	t.Cleanup(stop)
-	ctx, cancel := chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx); err != nil { // starts the browser, which must outlive the limit below
-		t.Fatal(err)
-	}
-	ctx, end := context.WithTimeout(ctx, 2*time.Minute)
+	p := testchrome.Open(t).Person(800, 600)
+	p.Opens(server.URL)
+	ctx, end := context.WithTimeout(p.Context, 2*time.Minute)
 	t.Cleanup(end)
-	if err := chromedp.Do(ctx, chromedp.Navigate(server.URL)); err != nil {
-		t.Fatal(err)
-	}
 	return ctx
 }
 
