@@ -224,6 +224,7 @@ func TestSite_ReturnsOnlyToItself(t *testing.T) {
 		if in.Next != want+in.Pass {
 			t.Errorf("%q: led to %s", to, in.Next)
 		}
+		f.header.Set("Accept", "text/html")
 		if r := f.get("/rooms/6"); !strings.Contains(string(r.body), strings.ReplaceAll(want, "&", "&amp;")) {
 			t.Errorf("%q: the page of the admitted does not lead there", to)
 		}

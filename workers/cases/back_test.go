@@ -656,6 +656,35 @@ func TestMoney_CreditNoteOfARefundThatFailsAfterAllIsReversed(t *testing.T) {
 	w.settled(expect{captures: 1, refunds: 2})
 }
 
+// TestMoney_RefundThatFailsBeforeItsAnswerIsWrittenStaysOwed: a worker asks, and is slow; the webhooks tell first that the
+// refund was made and that it failed after all. What the worker saw is older then.
+func TestMoney_RefundThatFailsBeforeItsAnswerIsWrittenStaysOwed(t *testing.T) {
+	w := open(t, euros())
+	b, _ := w.buy("ann", 2, "visa")
+	w.faults.strike(stripesim.PointRefund, "", 1, stripesim.Fault{Refund: stripesim.RefundFails})
+	refund := w.refund(b, true, 0, 1)
+	w.meanwhile(payment.PointDone, func() {
+		w.tell()
+		w.workOff()
+		w.wait(2 * time.Minute)
+		if err := w.sim.Tick(); err != nil {
+			t.Error(err)
+		}
+		w.tell()
+		w.workOff()
+	})
+	w.settle()
+	if got := one[string](w, `SELECT status FROM refunds`); got != "failed" {
+		t.Errorf("the refund is %s", got)
+	}
+	w.settled(expect{captures: 1, refunds: 1, owed: 2640})
+	if err := w.pay.RetryRefund(t.Context(), refund); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	w.settled(expect{captures: 1, refunds: 2})
+}
+
 func TestMoney_RefundThatNobodyTakesIsStillOwed(t *testing.T) {
 	w := open(t, euros())
 	b, _ := w.buy("ann", 2, "visa")

@@ -244,8 +244,31 @@ func refundStatus(provider string) string {
 	return "pending"
 }
 
-// refunded writes down what became of a refund at the provider. It may be called again whenever that changes.
+// standing orders how a refund stands, by our status. It only moves forward: money that came back stays back.
+var standing = map[string]int{
+	"due": 0, "withheld": 0, "requires_action": 1, "pending": 1, "succeeded": 2, "failed": 3, "cancelled": 3,
+}
+
+// outdated says that more has become of a refund than g shows. Between a look at the provider and the row of what was seen
+// somebody else may have looked and written.
+func outdated(ctx context.Context, m *store.Money, r store.Refund, g payment.Giveback) (bool, error) {
+	status := refundStatus(g.Status)
+	if status == "failed" {
+		return false, nil
+	}
+	if g.ID == r.Provider && standing[status] < standing[r.Status] {
+		return true, nil
+	}
+	// It failed, and is due again under another id.
+	back, err := m.Entries(ctx, payment.FactRefundFailed+g.ID)
+	return len(back) > 0, err
+}
+
+// refunded writes down what became of a refund at the provider. It may be called again whenever that changes, and late.
 func refunded(ctx context.Context, m *store.Money, p store.Payment, a store.Attempt, r store.Refund, g payment.Giveback) error {
+	if old, err := outdated(ctx, m, r, g); err != nil || old {
+		return err
+	}
 	status := refundStatus(g.Status)
 	if err := postRefund(ctx, m, p, g); err != nil {
 		return err
