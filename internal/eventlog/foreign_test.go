@@ -91,8 +91,10 @@ func TestTail_AStrangersTransactionTakesOffsetsAndMeansNothing(t *testing.T) {
 		want = append(want, "") // the marker
 	}
 	must[int64](t)(l.AppendBatch(within(t), topic, 0, numbered("v", 1)))
-	if got := readAll(t, l, topic, 0, len(want)+1); !slices.Equal(got, append(want, "v0")) {
-		t.Fatalf("%q, want %q", got, want)
+	// A marker may come a moment after the transaction has ended, so behind our record.
+	got := readAll(t, l, topic, 0, len(want)+1)
+	if ours := slices.Index(got, "v0"); ours < len(want)-1 || !slices.Equal(slices.Delete(slices.Clone(got), ours, ours+1), want) {
+		t.Fatalf("%q, want %q with v0 behind the last record", got, want)
 	}
 }
 
