@@ -17,7 +17,7 @@ demo: ## a whole on-sale on this machine, until Ctrl-C
 
 test: ## every test, against real Postgres, Redis and a real browser
 	@scripts/setup.sh demo test
-	$(GO) test ./...
+	$(GO) test -timeout 20m ./...
 
 build:
 	$(GO) build -o bin/fairgate ./cmd/fairgate
