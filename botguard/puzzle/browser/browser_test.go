@@ -59,11 +59,14 @@ func script(t testing.TB) string {
 	return string(b)
 }
 
-// node runs the harness and returns all replies. It skips where there is no node.
+// node runs the harness and returns all replies. It skips where there is no node, and fails there if CI is set.
 func node(t *testing.T, input map[string]any) (replies []reply) {
 	t.Helper()
 	path, err := exec.LookPath("node")
 	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("node is not installed")
+		}
 		t.Skip("node is not installed")
 	}
 	input["script"] = script(t)
