@@ -21,10 +21,10 @@ const (
 )
 
 // Prefetcher is a Machine whose tables are larger than the caches. Prefetch is told of records that will probably be
-// applied soon, once for each step from 0: it asks for memory that they will need, and changes nothing. It must bear
-// anything, like Apply.
+// applied soon, the first of them being the one at an offset, once for each step from 0: it asks for memory that they
+// will need, and changes nothing that decides. It must bear anything, like Apply.
 type Prefetcher interface {
-	Prefetch(step int, batch []wire.Record)
+	Prefetch(step int, first int64, batch []wire.Record)
 }
 
 // batch is the records under way, by their place in the batch modulo window.
@@ -86,14 +86,21 @@ func (c *Core) prefetch(records []eventlog.Record, from, step int) {
 		c.parse(records[from:from+count], at)
 	}
 	if p, ok := c.machine.(Prefetcher); ok {
-		p.Prefetch(step, batch)
+		p.Prefetch(step, records[from].Offset, batch)
 	}
 	if step != 1 {
 		return
 	}
 	for i := range batch {
-		if at := c.commands.index.Guess(table.KeyOf(batch[i].Command)); at != table.None && batch[i].NotAfter != 0 {
+		if batch[i].NotAfter == 0 {
+			continue
+		}
+		if at := c.commands.index.Guess(table.KeyOf(batch[i].Command)); at != table.None {
 			table.Prefetch(&c.commands.slots.At(at).until)
+		}
+		// Those of the two steps ahead of this one come first.
+		if slot := c.commands.slots.Next(2*ahead + i); slot != nil {
+			table.Prefetch(&slot.until)
 		}
 	}
 }
@@ -102,9 +109,7 @@ func (c *Core) prefetch(records []eventlog.Record, from, step int) {
 func (c *Core) parse(records []eventlog.Record, at int) {
 	for i := range records {
 		r := &c.batch.records[at+i]
-		var err error
-		*r, err = wire.ParseRecord(records[i].Value)
-		c.batch.sound[at+i] = err == nil
+		c.batch.sound[at+i] = r.Parse(records[i].Value) == nil
 		if r.NotAfter != 0 {
 			c.commands.index.Prefetch(table.KeyOf(r.Command))
 		}

@@ -18,7 +18,7 @@ type foreteller struct {
 	told [steps]int
 }
 
-func (f *foreteller) Prefetch(step int, batch []wire.Record) { f.told[step] += len(batch) }
+func (f *foreteller) Prefetch(step int, _ int64, batch []wire.Record) { f.told[step] += len(batch) }
 
 func TestApplyBatch_GivesWhatApplyGives(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

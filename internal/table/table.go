@@ -61,6 +61,19 @@ func (s *Slab[T]) more() []T {
 	return more
 }
 
+// Next is where the entry lies that New will return after so many others, unless that memory is still to be made: for
+// prefetching.
+func (s *Slab[T]) Next(after int) *T {
+	if n := len(s.free); after < n {
+		return s.At(s.free[n-1-after])
+	}
+	at := s.made + int32(after-len(s.free))
+	if int(at>>chunkBits) >= len(s.chunks) {
+		return nil
+	}
+	return s.At(at)
+}
+
 // Drop empties an entry; its number will be given out again.
 func (s *Slab[T]) Drop(at int32) {
 	var zero T

@@ -57,32 +57,44 @@ func AppendRecord(dst []byte, h Record, body Body) []byte {
 
 // ParseRecord reads a header; Body points into b. It returns ErrShort, ErrLong, ErrVersion or ErrValue, wrapped.
 func ParseRecord(b []byte) (Record, error) {
+	var r Record
+	err := r.Parse(b)
+	return r, err
+}
+
+// Parse is ParseRecord into memory that the caller has. After an error the record is zero.
+func (r *Record) Parse(b []byte) error {
+	if err := r.parse(b); err != nil {
+		*r = Record{}
+		return err
+	}
+	return nil
+}
+
+func (r *Record) parse(b []byte) error {
 	if len(b) < RecordHeaderSize {
-		return Record{}, fmt.Errorf("record header: %w", ErrShort)
+		return fmt.Errorf("record header: %w", ErrShort)
 	}
 	if b[0] != Version {
-		return Record{}, fmt.Errorf("record version %d: %w", b[0], ErrVersion)
+		return fmt.Errorf("record version %d: %w", b[0], ErrVersion)
 	}
-	r := Record{
-		Kind:     Kind(b[1]),
-		Flags:    binary.LittleEndian.Uint16(b[2:]),
-		Object:   int64(binary.LittleEndian.Uint64(b[8:])),
-		Ref:      ID(b[16:32]),
-		Command:  ID(b[32:48]),
-		NotAfter: int64(binary.LittleEndian.Uint64(b[48:])),
-		After:    binary.LittleEndian.Uint64(b[56:]),
-		Body:     b[RecordHeaderSize:],
-	}
+	r.Kind = Kind(b[1])
+	r.Flags = binary.LittleEndian.Uint16(b[2:])
+	r.Object = int64(binary.LittleEndian.Uint64(b[8:]))
+	r.Ref, r.Command = ID(b[16:32]), ID(b[32:48])
+	r.NotAfter = int64(binary.LittleEndian.Uint64(b[48:]))
+	r.After = binary.LittleEndian.Uint64(b[56:])
+	r.Body = b[RecordHeaderSize:]
 	switch n := int(binary.LittleEndian.Uint32(b[4:])); {
 	case len(r.Body) < n:
-		return Record{}, fmt.Errorf("record body: %w", ErrShort)
+		return fmt.Errorf("record body: %w", ErrShort)
 	case len(r.Body) > n || len(b) > MaxRecord:
-		return Record{}, fmt.Errorf("record body: %w", ErrLong)
+		return fmt.Errorf("record body: %w", ErrLong)
 	}
 	if r.Flags&^FlagKeyed != 0 || binary.LittleEndian.Uint64(b[64:]) != 0 || r.NotAfter < 0 || r.Object < 0 {
-		return Record{}, fmt.Errorf("record header: %w", ErrValue)
+		return fmt.Errorf("record header: %w", ErrValue)
 	}
-	return r, nil
+	return nil
 }
 
 // DecodeInto fills body from the record's bytes. The kind must be the body's.

@@ -60,7 +60,7 @@ func (m *Machine) due(a *table.Calendar, now int64) (booking int32, ok bool) {
 func (m *Machine) pass(day *table.Day) {
 	day.Next++
 	if i := day.Next + far; i < len(day.Entries) && day.Entries[i] != none {
-		m.prefetchBooking(day.Entries[i])
+		m.prefetchBooking(m.booking(day.Entries[i]))
 	}
 	if i := day.Next + near; i < len(day.Entries) && day.Entries[i] != none {
 		m.prefetchAround(day.Entries[i])
@@ -77,7 +77,7 @@ func (m *Machine) sortDay(day *table.Day) {
 	all := m.dayBuf[:0]
 	for i, at := range day.Entries {
 		if i += far; i < len(day.Entries) && day.Entries[i] != none {
-			m.prefetchBooking(day.Entries[i])
+			m.prefetchBooking(m.booking(day.Entries[i]))
 		}
 		if at != none {
 			all = append(all, entry{m.booking(at).order, at})

@@ -94,7 +94,8 @@ func (m *Machine) find() (int32, *booking) {
 	return at, b
 }
 
-// add makes a booking and links it to its event and user. Counting its stock is the caller's.
+// add makes a booking and links it to its event and user, whose newest one it has as older. Counting its stock is the
+// caller's.
 func (m *Machine) add(b booking, lines []line) int32 {
 	at := m.keep(b, lines)
 	m.enter(at)
@@ -106,7 +107,7 @@ func (m *Machine) keep(b booking, lines []line) int32 {
 	m.keepLines(&b, lines)
 	b.waiter, b.refusals, b.refund, b.next, b.place = none, none, none, none, none
 	e := &m.events[b.event]
-	b.prev, b.older = e.last, none
+	b.prev = e.last
 	at := m.bookings.Put(b)
 	if e.last == none {
 		e.first = at
@@ -117,7 +118,7 @@ func (m *Machine) keep(b booking, lines []line) int32 {
 	return at
 }
 
-// enter lets a booking be found.
+// enter lets a booking be found; it has its user's newest one as older.
 func (m *Machine) enter(at int32) {
 	b := m.booking(at)
 	if b.status.counts() {
@@ -129,7 +130,6 @@ func (m *Machine) enter(at int32) {
 // own makes a booking the newest of its user's chain.
 func (m *Machine) own(at int32) {
 	b := m.booking(at)
-	b.older = m.newest(b.event, b.user)
 	if b.older == none {
 		m.owners.Put(owner(b.event, b.user), at)
 		return

@@ -82,8 +82,9 @@ func (m *Machine) holdAgain(b *booking, h *wire.Hold) {
 func (m *Machine) holdNew(e *event, h *wire.Hold) {
 	at := m.event
 	// A live booking is always the newest of its user's, since none is taken while it lives.
-	if i := m.newest(at, h.UserKey); i != none && m.booking(i).status.live() {
-		m.answerHeld(m.booking(i))
+	newest := m.newest(at, h.UserKey)
+	if newest != none && m.booking(newest).status.live() {
+		m.answerHeld(m.booking(newest))
 		return
 	}
 	var buf [sale.MaxLines]line
@@ -93,11 +94,11 @@ func (m *Machine) holdNew(e *event, h *wire.Hold) {
 		return
 	}
 	w := wantOf(lines)
-	if reason := m.mayHold(e, at, h, &w); reason != wire.ReasonNone {
+	if reason := m.mayHold(e, newest, h, &w); reason != wire.ReasonNone {
 		m.refuse(reason)
 		return
 	}
-	b := booking{id: m.rec.Ref, user: h.UserKey, order: m.offset, event: at}
+	b := booking{id: m.rec.Ref, user: h.UserKey, order: m.offset, event: at, older: newest}
 	switch {
 	case m.bookings.Len() >= m.limits.Bookings:
 		m.refuse(wire.ReasonFull)
@@ -140,8 +141,8 @@ func (e *event) resolve(asked []wire.Line, dst []line) ([]line, bool) {
 	return dst, true
 }
 
-// mayHold checks everything but the stock.
-func (m *Machine) mayHold(e *event, at int32, h *wire.Hold, w *want) wire.Reason {
+// mayHold checks everything but the stock, of a user whose newest booking for the event is given.
+func (m *Machine) mayHold(e *event, newest int32, h *wire.Hold, w *want) wire.Reason {
 	// Before its first tick the log has no time to count a deadline from.
 	if !e.selling || m.clock.Now == 0 {
 		return wire.ReasonNotSelling
@@ -161,20 +162,20 @@ func (m *Machine) mayHold(e *event, at int32, h *wire.Hold, w *want) wire.Reason
 			return wire.ReasonFull
 		}
 	}
-	if !m.withinLimits(e, at, h.UserKey, w) {
+	if !m.withinLimits(e, newest, w) {
 		return wire.ReasonUserLimit
 	}
 	return wire.ReasonNone
 }
 
 // withinLimits says whether a user may hold or own this much more. The walk is short: limits bound what it counts.
-func (m *Machine) withinLimits(e *event, at int32, user wire.ID, w *want) bool {
+func (m *Machine) withinLimits(e *event, newest int32, w *want) bool {
 	if !e.limited() {
 		return true
 	}
 	var all uint32
 	var each [MaxTypes]uint32
-	for i := m.newest(at, user); i != none; i = m.booking(i).older {
+	for i := newest; i != none; i = m.booking(i).older {
 		if b := m.booking(i); b.status.reserves() || b.status.sells() {
 			m.eachLive(b, func(kind uint8, n uint32) { all += n; each[kind] += n })
 		}

@@ -88,7 +88,7 @@ func (m *Machine) mayGrantLate(e *event, b *booking) wire.Reason {
 		return wire.ReasonNotSelling
 	case m.hasNewer(b):
 		return wire.ReasonNewer
-	case !m.withinLimits(e, b.event, b.user, &w):
+	case !m.withinLimits(e, m.newest(b.event, b.user), &w):
 		return wire.ReasonUserLimit
 	case !e.fits(&w):
 		return wire.ReasonSoldOut

@@ -88,7 +88,7 @@ func (e *event) readTypes(r *reader) {
 func (m *Machine) readBooking(r *reader, event int32) int32 {
 	b := booking{
 		id: r.id(), user: r.id(), attempt: r.id(), deadline: r.i64(), order: r.i64(), extended: r.i64(),
-		status: status(r.u8()), reason: wire.Reason(r.u8()), waited: r.flag(), event: event,
+		status: status(r.u8()), reason: wire.Reason(r.u8()), waited: r.flag(), event: event, older: none,
 	}
 	e := &m.events[event]
 	lines := readLines(r, e)
@@ -124,6 +124,9 @@ func (m *Machine) enterAll(r *reader, first int32) {
 		b := m.booking(at)
 		_, known := m.bookingAt(b.id)
 		r.check(!known)
+		if b.status.counts() {
+			b.older = m.newest(b.event, b.user)
+		}
 		m.enter(at)
 		r.check(b.older == none || !m.booking(b.older).status.live())
 		m.count(at)

@@ -68,6 +68,7 @@ type Machine struct {
 	state
 	turn
 	scratch
+	foreseen
 }
 
 // state is everything that a snapshot holds or that is rebuilt from it.

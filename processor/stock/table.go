@@ -23,6 +23,9 @@ func owner(event int32, user wire.ID) table.Key { return table.KeyIn(event, user
 
 // bookingAt finds a booking by its id.
 func (m *Machine) bookingAt(id wire.ID) (int32, bool) {
+	if at := m.foresaw(m.offset); at != none && id != (wire.ID{}) && m.booking(at).id == id {
+		return at, true
+	}
 	at := m.ids.Find(table.KeyOf(id), func(at int32) bool { return m.booking(at).id == id })
 	return at, at != none
 }

@@ -85,7 +85,7 @@ func (m *Machine) serve(at int32, budget *int) {
 		next := v.next
 		b := m.booking(v.booking)
 		w := wantOf(m.linesOf(b))
-		if e.free(&w) && m.withinLimits(e, at, b.user, &w) {
+		if e.free(&w) && m.withinLimits(e, m.newest(at, b.user), &w) {
 			if *budget == 0 {
 				return
 			}

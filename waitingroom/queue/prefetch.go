@@ -18,7 +18,7 @@ const (
 
 // Prefetch asks for the memory that records will need before they are applied: at step 0 for where their ids are looked
 // up, at step 1 for what is found there. See engine.Prefetcher.
-func (m *Machine) Prefetch(step int, batch []wire.Record) {
+func (m *Machine) Prefetch(step int, _ int64, batch []wire.Record) {
 	if step > 1 {
 		return
 	}
