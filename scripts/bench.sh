@@ -33,5 +33,6 @@ done | awk -v only="$only" '
 		}
 		fflush()
 	}
-	/^(FAIL|--- FAIL|panic:)/ { print > "/dev/stderr"; bad = 1 }
+	/^(FAIL|--- FAIL|panic:)/ { bad = 1 }
+	bad { print > "/dev/stderr" } # what went wrong stands behind it
 	END { exit bad }'
