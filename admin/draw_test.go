@@ -9,32 +9,14 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"fairgate/admin"
+	"fairgate/internal/embedded/testlog"
 	"fairgate/internal/store"
 	"fairgate/internal/wire"
 )
-
-// lines is a log that a test reads.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // drawRoom creates a room whose draw closes in a moment; joins may be late by a second.
 func (w *world) drawRoom(more m) (id int64, closes time.Time) {
@@ -59,7 +41,7 @@ func (w *world) drawIs(room int64, stage string) {
 }
 
 func TestDraw_FromPromiseToOpening(t *testing.T) {
-	logged := &lines{}
+	logged := &testlog.Buffer{}
 	w := newWorld(t, func(_ *admin.Config, d *admin.Deps) {
 		d.Log = slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}).user(operator, store.RoleOperator)

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
+	"fairgate/internal/embedded/testlog"
 	"fairgate/internal/payment"
 	"fairgate/internal/payment/paytest"
 	"fairgate/internal/stripesim"
@@ -146,27 +146,9 @@ func TestWebhook_StoresNoClientSecret(t *testing.T) {
 	}
 }
 
-// spoken is everything that was logged. It is safe for concurrent use.
-type spoken struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *spoken) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(b)
-}
-
-func (s *spoken) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
-}
-
 // TestLog_HoldsNoSecretAndNoClientSecret sends payments through every kind of failure with everything logged that can be.
 func TestLog_HoldsNoSecretAndNoClientSecret(t *testing.T) {
-	said := &spoken{}
+	said := &testlog.Buffer{}
 	s := openWith(t, config(), slog.New(slog.NewTextHandler(said, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	s.run(t)
 	var secrets []string

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -58,8 +57,8 @@ func TestKill_NothingAcknowledgedIsLost(t *testing.T) {
 		}
 		t.Skip(err)
 	}
-	kills := numberFrom(t, killEnv, defaultKills)
-	seed := uint64(numberFrom(t, killSeedEnv, time.Now().UnixNano()))
+	kills := numberFromEnv(t, killEnv, defaultKills)
+	seed := uint64(numberFromEnv(t, killSeedEnv, time.Now().UnixNano()))
 	r := newRehearsal(int(max(kills, 1)) * fansPerKill)
 	c := newChild(t, r)
 	t.Logf("%d kills, %d fans, %d tickets; %s=%d repeats the moments", kills, r.Fans, r.Tickets, killSeedEnv, seed)
@@ -107,19 +106,6 @@ func TestKill_NothingAcknowledgedIsLost(t *testing.T) {
 	if c.down > 0 && judged.Counts["outcomes.Extended"] == 0 {
 		t.Errorf("the stack was down for %v, and no deadline was extended", c.down)
 	}
-}
-
-func numberFrom(t *testing.T, env string, otherwise int64) int64 {
-	t.Helper()
-	text := os.Getenv(env)
-	if text == "" {
-		return otherwise
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 1 {
-		t.Fatalf("%s: expected a positive number", env)
-	}
-	return n
 }
 
 // fans are the crowd while it runs.

@@ -143,15 +143,7 @@ func (w *Watch) Answer(ctx context.Context, partition int32, offset int64) (Answ
 	wanted := make(chan Answer, 1)
 	p.waiting[offset] = wanted
 	w.mu.Unlock()
-	select {
-	case a := <-wanted:
-		return a, true
-	case <-ctx.Done():
-		w.mu.Lock()
-		delete(p.waiting, offset)
-		w.mu.Unlock()
-		return Answer{}, false
-	}
+	return w.await(ctx, wanted, func() { delete(p.waiting, offset) })
 }
 
 // Offer waits until a waitlisted booking is offered its tickets; false when ctx ended first. It must be asked before the
@@ -161,13 +153,18 @@ func (w *Watch) Offer(ctx context.Context, booking wire.ID) (Answer, bool) {
 	w.mu.Lock()
 	w.offered[booking] = wanted
 	w.mu.Unlock()
+	return w.await(ctx, wanted, func() { delete(w.offered, booking) })
+}
+
+// await waits for an answer; when ctx ends first nobody waits for it any more.
+func (w *Watch) await(ctx context.Context, wanted <-chan Answer, forget func()) (Answer, bool) {
 	select {
 	case a := <-wanted:
 		return a, true
 	case <-ctx.Done():
 		w.mu.Lock()
-		delete(w.offered, booking)
-		w.mu.Unlock()
+		defer w.mu.Unlock()
+		forget()
 		return Answer{}, false
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"fairgate/internal/conf"
 	"fairgate/internal/embedded"
 	"fairgate/internal/embedded/testkafka"
+	"fairgate/internal/embedded/testlog"
 	"fairgate/internal/embedded/testpg"
 	"fairgate/internal/eventlog"
 	"fairgate/internal/follow"
@@ -414,7 +415,7 @@ func TestRunner_RestartsFromASnapshotThatCounts(t *testing.T) {
 		return err == nil && ok && next >= offset
 	})
 	w.kill(a)
-	logged := new(logged)
+	logged := new(testlog.Buffer)
 	b := w.start(func(_ *Config, d *Deps) { d.Log = slog.New(slog.NewTextHandler(logged, nil)) })
 	w.until("it leads", b.Leading)
 	if !strings.Contains(logged.String(), "snapshot restored") {
@@ -437,24 +438,6 @@ func TestRunner_RestartsFromASnapshotThatCounts(t *testing.T) {
 	}
 	w.send(250, 10)
 	w.replayed(w.answered(260))
-}
-
-// logged is a log to look at.
-type logged struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logged) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 func TestRunner_BatchOfUnknownFateIsSentAgainAsItWas(t *testing.T) {

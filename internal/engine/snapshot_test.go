@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"fairgate/internal/embedded/testkafka"
+	"fairgate/internal/embedded/testlog"
 	"fairgate/internal/eventlog"
 	"fairgate/internal/store"
 )
@@ -56,8 +57,8 @@ func (w *world) exec(sql string, args ...any) {
 }
 
 // startLogged starts a replica that takes no snapshots, and keeps what it says.
-func (w *world) startLogged() (*player, *logged) {
-	said := new(logged)
+func (w *world) startLogged() (*player, *testlog.Buffer) {
+	said := new(testlog.Buffer)
 	p := w.start(func(c *Config, d *Deps) {
 		c.Tuning.SnapshotEvery = time.Hour
 		d.Log = slog.New(slog.NewTextHandler(said, nil))

@@ -16,6 +16,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"fairgate/internal/embedded/testkafka"
+	"fairgate/internal/embedded/testlog"
 	"fairgate/internal/store"
 	"fairgate/internal/wire"
 )
@@ -28,7 +29,7 @@ type troupe struct {
 	stop    context.CancelFunc
 	ended   chan struct{}
 	reg     *prometheus.Registry
-	logged  *logged
+	logged  *testlog.Buffer
 }
 
 // faultyPresence is Postgres that does not answer while away.
@@ -56,7 +57,7 @@ func newSpreadWorld(t testing.TB) (*world, *atomic.Bool) {
 
 // enter starts a process.
 func (w *world) enter(n byte, away *atomic.Bool) *troupe {
-	tr := &troupe{w: w, ended: make(chan struct{}), reg: prometheus.NewRegistry(), logged: new(logged)}
+	tr := &troupe{w: w, ended: make(chan struct{}), reg: prometheus.NewRegistry(), logged: new(testlog.Buffer)}
 	tr.Spreader = NewSpreader(SpreaderDeps{
 		Presence: faultyPresence{w.db, away}, ID: func() wire.ID { return wire.ID{n} }, Metrics: tr.reg,
 		Log: slog.New(slog.NewTextHandler(tr.logged, nil)),

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"fairgate/internal/embedded/testlog"
 	"fairgate/internal/verify"
 	"fairgate/internal/wire"
 )
@@ -20,26 +21,8 @@ type audit struct {
 	*verify.Auditor
 	t        *testing.T
 	registry *prometheus.Registry
-	said     spoken
+	said     testlog.Buffer
 	end      func() error
-}
-
-// spoken is what was logged; it may be read while it is written.
-type spoken struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (s *spoken) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.Write(b)
-}
-
-func (s *spoken) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text.String()
 }
 
 func newAudit(t *testing.T, k *kafka) *audit {
