@@ -54,8 +54,9 @@ type Lease struct {
 	url     *pgx.ConnConfig
 	conn    *pgx.Conn // nil while the database is away
 	epoch   uint64
-	locked  bool // conn has the session lock
-	over    bool // released or abandoned
+	locked  bool          // conn has the session lock
+	over    bool          // released or abandoned
+	patient time.Duration // how long it waits for its heir once it is given back
 }
 
 // Contend waits until the lease is free and takes it. It is free when, over the one connection that Contend opens to the
@@ -67,7 +68,7 @@ func (db *DB) Contend(ctx context.Context, r LeaseRequest) (*Lease, error) {
 	if r.TTL == 0 {
 		r.TTL = LeaseTTL
 	}
-	l := &Lease{request: r, url: leaseConfig(db.Write.Config().ConnConfig)}
+	l := &Lease{request: r, url: leaseConfig(db.Write.Config().ConnConfig), patient: heirFirst}
 	if err := l.contend(ctx); err != nil {
 		l.close()
 		return nil, fmt.Errorf("contending for lease %s: %w", r.Name, err)
@@ -262,7 +263,7 @@ func (l *Lease) Release(ctx context.Context, heir wire.ID) error {
 	}
 	_, err := l.conn.Exec(ctx, `UPDATE leases SET holder = '', address = '', pid = 0, backend_start = NULL,
 			heir = $3, heir_until = clock_timestamp() + $4
-		WHERE name = $1 AND holder = $2`, l.request.Name, l.request.Holder[:], first, heirFirst)
+		WHERE name = $1 AND holder = $2`, l.request.Name, l.request.Holder[:], first, l.patient)
 	if err != nil {
 		return fmt.Errorf("releasing lease %s: %w", l.request.Name, err)
 	}
