@@ -14,6 +14,9 @@ const (
 	// patience is how long nothing may be decided while a healthy node could: a lease's TTL, a contention, a boot's reading,
 	// and what slow messages add.
 	patience = 8 * sale.Second
+	// readOn is what a fetch may take, both ways and a turn of the reader included: a world of small fetches reads long
+	// what landed late, since each such call repeats thousands of outcomes.
+	readOn = 10 * sale.Millisecond
 	// burn is how much elapsed log time may pass while nothing is decided: one tick that was under way, and one step that
 	// is just not an outage, with the bounds of two clocks.
 	burn = 2*2*sale.Second + 2*boundLimit + 2*sale.Second
@@ -260,7 +263,7 @@ func (a *audit) available() {
 			nodesSince = min(nodesSince, max(since, n.clock.since))
 		}
 	}
-	if idle := w.now - max(a.tickedAt, brokerSince, postgresSince, nodesSince); idle > patience {
+	if idle := w.now - max(a.tickedAt, brokerSince, postgresSince, nodesSince); idle > patience+w.broker.late/int64(w.shape.fetch)*readOn {
 		w.fail("nothing was decided for %.3f s, and somebody could", float64(idle)/1e6)
 	}
 	for _, n := range w.nodes {

@@ -24,7 +24,8 @@ type broker struct {
 	w        *world
 	log      *topic
 	outcomes *topic
-	shaky    int // one in how many calls fails; 0 for none
+	shaky    int   // one in how many calls fails; 0 for none
+	late     int64 // values that landed long after everybody gave their calls up
 	troubled
 }
 
@@ -108,6 +109,7 @@ func (b *broker) spoil(p *process, t *topic, values [][]byte, answer func(int64,
 		w.after(w.between(10*sale.Millisecond, 40*sale.Second), func() {
 			w.say("%d late values from %s land in %s", len(values), p.name, t.name)
 			b.put(t, values, p)
+			b.late += int64(len(values))
 		})
 		answer(w.between(1_000, callTimeout), 0, errUnknown)
 	}

@@ -3,12 +3,15 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"fairgate/internal/simulation"
@@ -72,14 +75,14 @@ func run(o options) error {
 		return nil
 	}
 	began := time.Now()
-	total := campaign(o, began)
+	// Whoever ends it early keeps what was found so far.
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	total := campaign(ctx, o, began)
 	took := time.Since(began)
 	fmt.Printf("%d seeds, %d commands, %d outcomes, %.0f s simulated in %.1f s: %.0f commands/s, %.1f seeds/s, %d violations\n",
 		total.seeds, total.commands, total.outcomes, float64(total.simulated)/1e6, took.Seconds(),
 		float64(total.commands)/took.Seconds(), float64(total.seeds)/took.Seconds(), len(total.violations))
-	for _, v := range total.violations {
-		fmt.Println(v)
-	}
 	if o.results != "" {
 		if err := record(o, total, took); err != nil {
 			return err
@@ -91,7 +94,7 @@ func run(o options) error {
 	return nil
 }
 
-func campaign(o options, began time.Time) *sum {
+func campaign(ctx context.Context, o options, began time.Time) *sum {
 	var mu sync.Mutex
 	var group sync.WaitGroup
 	total, next, told := new(sum), o.first, began
@@ -100,7 +103,7 @@ func campaign(o options, began time.Time) *sum {
 		defer mu.Unlock()
 		seed := next
 		next++
-		return seed, len(total.violations) < o.most && (o.seeds == 0 || seed < o.first+o.seeds) &&
+		return seed, ctx.Err() == nil && len(total.violations) < o.most && (o.seeds == 0 || seed < o.first+o.seeds) &&
 			(o.length == 0 || time.Since(began) < o.length) && (o.seeds > 0 || o.length > 0)
 	}
 	for range o.workers {
@@ -115,7 +118,9 @@ func campaign(o options, began time.Time) *sum {
 				mu.Lock()
 				total.add(r)
 				if r.Violation != "" {
-					total.violations = append(total.violations, fmt.Sprintf("seed %d (%s): %s", seed, simulation.Replay(seed, heavy), r.Violation))
+					v := fmt.Sprintf("seed %d (%s): %s", seed, simulation.Replay(seed, heavy), r.Violation)
+					total.violations = append(total.violations, v)
+					fmt.Println(v)
 				}
 				if now := time.Now(); now.Sub(told) > 30*time.Second {
 					told = now
