@@ -117,12 +117,14 @@ type documents struct {
 	bad    *atomic.Int64  // documents that could not be read
 	pool   *sync.Pool
 	kept   promises
+
+	crowded *crowded
 }
 
 func newDocuments(partitions int) documents {
 	return documents{
 		mu: new(sync.RWMutex), byRoom: make(map[int64]*document), alive: make([]atomic.Int64, partitions), bad: new(atomic.Int64),
-		pool: newPackers(), kept: newPromises(),
+		pool: newPackers(), kept: newPromises(), crowded: new(crowded),
 	}
 }
 
@@ -144,8 +146,11 @@ func (s *documents) all() []*wire.QueueDocument {
 	return docs
 }
 
-// take keeps a document if it is newer.
+// take keeps a document, or what is published beside it, if it is newer.
 func (s *documents) take(value []byte) error {
+	if wire.IsNetworks(value) {
+		return s.crowded.take(value)
+	}
 	d, err := newDocument(value, s.pool)
 	if err != nil {
 		return err

@@ -139,8 +139,17 @@ func request(v waitingroom.Visit) botguard.Request {
 	return botguard.Request{
 		Action: v.Action, Address: v.Address, UserAgent: v.UserAgent, AcceptLanguage: v.AcceptLanguage, FetchSite: v.FetchSite,
 		Visitor: v.Visitor, Returning: v.Returning,
+		Room: v.Room, Networks: botguard.Networks(v.Networks), Places: botguard.Places(v.Places),
 	}
 }
+
+// Networks are a client's networks.
+func (g fanGuard) Networks(a netip.Addr) waitingroom.Networks {
+	return waitingroom.Networks(g.Guard.Networks(a))
+}
+
+// Issued notes a challenge.
+func (g fanGuard) Issued(v waitingroom.Visit) { g.Guard.Issued(request(v)) }
 
 func params(p token.Price) puzzle.Params {
 	return puzzle.Params{Algorithm: p.Algorithm, SubPuzzles: p.SubPuzzles, K: p.K, Difficulty: p.Difficulty}

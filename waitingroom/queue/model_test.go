@@ -78,9 +78,11 @@ func (m *model) see(body wire.Body, ref wire.ID, got []told) {
 		case *wire.OutflowSet:
 			m.cap = b.Cap
 		case *wire.Joined:
-			m.joined(b, ref, body.(*wire.Join))
+			j, capped := joinIn(body)
+			m.joined(b, ref, j, capped)
 		case *wire.PlaceKept:
-			m.kept(b, o.Ref, i == 0, body.(*wire.Join))
+			j, _ := joinIn(body)
+			m.kept(b, o.Ref, i == 0, j)
 		case *wire.InvitedUpTo:
 			m.invited(b)
 		case *wire.Missed:
@@ -99,7 +101,15 @@ func (m *model) see(body wire.Body, ref wire.ID, got []told) {
 	m.settled(body)
 }
 
-func (m *model) joined(b *wire.Joined, token wire.ID, j *wire.Join) {
+// joinIn is the join in a record, and whether it is of the rules by which the timed lane has caps.
+func joinIn(body wire.Body) (j *wire.Join, capped bool) {
+	if e, ok := body.(*wire.Enlist); ok {
+		return &e.Join, true
+	}
+	return body.(*wire.Join), false
+}
+
+func (m *model) joined(b *wire.Joined, token wire.ID, j *wire.Join, capped bool) {
 	s := &spot{token: token, visitor: j.Visitor, instant: j.Instant, key: b.Key, lane: j.Lane, narrow: j.Narrow, wide: j.Wide, carrier: j.Carrier}
 	m.must(b.Key == wire.OrderKey{Class: 1, Key: uint64(j.Instant), Token: token}, "key %+v", b)
 	for _, o := range m.places {
@@ -108,10 +118,11 @@ func (m *model) joined(b *wire.Joined, token wire.ID, j *wire.Join) {
 			o.state = Void
 		}
 	}
-	if s.lane == wire.LaneNormal {
+	if s.lane == wire.LaneNormal || s.lane == wire.LaneTimed && capped {
 		narrow := m.count(func(o *spot) bool { return o.counted && !o.state.Over() && o.narrow == s.narrow })
 		wide := m.count(func(o *spot) bool { return o.counted && !o.carrier && !o.state.Over() && o.wide == s.wide })
 		s.counted = (s.carrier && narrow < 200) || (!s.carrier && narrow < 4 && wide < 16)
+		m.must(s.counted || s.lane != wire.LaneTimed, "a timed place above the caps")
 		if !s.counted {
 			s.lane = wire.LaneShared
 		}
@@ -256,7 +267,11 @@ func TestQueue_KeepsItsInvariants(t *testing.T) {
 				}
 				n := tokens + 1
 				tokens = n
-				both(func(h *harness) { h.apply(hall, id(n), j) })
+				body := wire.Body(j)
+				if rapid.Bool().Draw(t, "newer rules") {
+					body = &wire.Enlist{Join: *j, Broad: rapid.Uint64Range(0, 2).Draw(t, "broad"), Origin: rapid.Uint64Range(0, 2).Draw(t, "origin")}
+				}
+				both(func(h *harness) { h.apply(hall, id(n), body) })
 			case 4: // everybody at once, so that slots are given to people who are not there any more
 				for n := 1; n <= tokens; n++ {
 					if s := m.find(id(n)); s != nil {
