@@ -51,7 +51,8 @@ type PuzzleConfig struct {
 	ExpectedBroad  int    `yaml:"expectedBroad" default:"4000" help:"people expected per IPv6 /32; list the ranges of large carriers, where many more are at home, under carriers"`
 	ExpectedOrigin int    `yaml:"expectedOrigin" default:"20000" help:"people expected per autonomous system, if asnTable is set"`
 
-	Life time.Duration `yaml:"pendingLife" default:"2m" help:"how long a challenge that was not answered makes further ones dearer: its life"`
+	Presence int           `yaml:"presence" default:"8" help:"entering costs this part of one sub-puzzle, bound to a document of the last minute, so that a place cannot be parked and collected later by others; -1 asks for no work"`
+	Life     time.Duration `yaml:"pendingLife" default:"2m" help:"how long a challenge that was not answered makes further ones dearer: its life"`
 }
 
 func orDefault[T comparable](v *T, def T) {
@@ -80,6 +81,7 @@ func (p PuzzleConfig) withDefaults() PuzzleConfig {
 	orDefault(&p.ExpectedBroad, 4_000)
 	orDefault(&p.ExpectedOrigin, 20_000)
 	orDefault(&p.Life, 2*time.Minute)
+	orDefault(&p.Presence, 8)
 	return p
 }
 
@@ -128,6 +130,9 @@ func (p PuzzleConfig) Validate() error {
 		if v.value < v.least || v.value > v.most {
 			return fmt.Errorf("%s: expected %d to %d, got %d", v.key, v.least, v.most, v.value)
 		}
+	}
+	if p.Presence < -1 || p.Presence > 1000 {
+		return fmt.Errorf("presence: expected 1 to 1000, or -1 for none, got %d", p.Presence)
 	}
 	if p.Life < time.Second || p.Life > time.Hour {
 		return fmt.Errorf("pendingLife: expected 1s to 1h, got %v", p.Life)

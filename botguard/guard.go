@@ -222,6 +222,19 @@ func (g *Guard) Check(seed [32]byte, p puzzle.Params, solution []byte) error {
 // Base is the price of a place for a client who shares no crowded network.
 func (g *Guard) Base() puzzle.Params { return g.base }
 
+// Presence is the work for entering: a small part of one sub-puzzle, at a fixed price. Difficulty 0 asks for none.
+func (g *Guard) Presence() puzzle.Params {
+	p := g.base
+	p.SubPuzzles = 1
+	switch part := g.config.Puzzle.Presence; {
+	case part < 0:
+		return puzzle.Params{}
+	default:
+		p.Difficulty = max(p.Difficulty/uint32(part), puzzle.MinDifficulty)
+	}
+	return p
+}
+
 // Algorithm is the name by which clients know the algorithm of p; puzzle.ErrAlgorithm if there is none.
 func (g *Guard) Algorithm(p puzzle.Params) (string, error) {
 	a, err := g.set.Get(p.Algorithm)

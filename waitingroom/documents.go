@@ -119,12 +119,13 @@ type documents struct {
 	kept   promises
 
 	crowded *crowded
+	heads   *heads
 }
 
 func newDocuments(partitions int) documents {
 	return documents{
 		mu: new(sync.RWMutex), byRoom: make(map[int64]*document), alive: make([]atomic.Int64, partitions), bad: new(atomic.Int64),
-		pool: newPackers(), kept: newPromises(), crowded: new(crowded),
+		pool: newPackers(), kept: newPromises(), crowded: new(crowded), heads: new(heads),
 	}
 }
 
@@ -164,6 +165,7 @@ func (s *documents) take(value []byte) error {
 	if old == nil || d.newer(old) {
 		s.byRoom[d.doc.Room] = d
 		s.kept.observe(&d.doc)
+		s.heads.see(&d.doc, time.Now())
 	}
 	return nil
 }

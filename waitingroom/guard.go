@@ -31,6 +31,8 @@ type Guard interface {
 	Failed(v Visit)
 	// Algorithm is the name by which the solver knows the algorithm of a price.
 	Algorithm(price token.Price) (string, error)
+	// Presence is the price of entering, Difficulty 0 for none.
+	Presence() token.Price
 	// Issued notes that a visit was given a challenge: while it can be answered it counts as a place.
 	Issued(v Visit)
 	// Networks are keyed hashes of a client's networks.

@@ -130,7 +130,7 @@ func kindOf(p *web.Problem) string {
 // notices are the problems that the room's own page explains to a person, so that no form ends on a bare error.
 func noticed(kind string) bool {
 	switch kind {
-	case "not-invited", "gone", "too-late", "expired", "unknown-place", "closed", "turned-down", "network-full", "try-again", "too-soon",
+	case "not-invited", "gone", "too-late", "expired", "unknown-place", "closed", "turned-down", "network-full", "presence", "try-again", "too-soon",
 		"not-recorded", "place-kept", "foreign-token", "foreign-challenge", "other-visitor", "other-room", "no-place", "not-ready":
 		return true
 	}

@@ -53,7 +53,9 @@ type gate struct {
 	failed  atomic.Int64
 	checked atomic.Int64 // solutions looked at
 	issued  atomic.Int64
-	last    atomic.Pointer[Visit] // that was given a challenge
+
+	presence token.Price           // of entering
+	last     atomic.Pointer[Visit] // that was given a challenge
 }
 
 func (g *gate) Judge(_ context.Context, v Visit) Verdict {
@@ -67,7 +69,8 @@ func (g *gate) Algorithm(token.Price) (string, error) { return "sha256", nil }
 func (g *gate) Header() string                        { return "X-Forwarded-For" }
 func (g *gate) Carrier(netip.Addr) bool               { return false }
 
-func (g *gate) Issued(v Visit) { g.issued.Add(1); g.last.Store(&v) }
+func (g *gate) Presence() token.Price { return g.presence }
+func (g *gate) Issued(v Visit)        { g.issued.Add(1); g.last.Store(&v) }
 
 func (g *gate) Networks(a netip.Addr) Networks {
 	sum := sha256.Sum256([]byte(a.String()))

@@ -130,9 +130,15 @@ func (g fanGuard) Judge(ctx context.Context, v waitingroom.Visit) waitingroom.Ve
 	return waitingroom.Verdict{
 		Allow: d.Allow, Status: d.Status, RetryAfter: d.RetryAfter, Policy: policy, RateLimit: rate, Lane: lane,
 		AppealCode: d.AppealCode,
-		Price: token.Price{Algorithm: d.Price.Algorithm, SubPuzzles: d.Price.SubPuzzles, K: d.Price.K,
-			Difficulty: d.Price.Difficulty},
+		Price:      price(d.Price),
 	}
+}
+
+// Presence is what entering costs.
+func (g fanGuard) Presence() token.Price { return price(g.Guard.Presence()) }
+
+func price(p puzzle.Params) token.Price {
+	return token.Price{Algorithm: p.Algorithm, SubPuzzles: p.SubPuzzles, K: p.K, Difficulty: p.Difficulty}
 }
 
 func request(v waitingroom.Visit) botguard.Request {
