@@ -95,7 +95,8 @@ func (c Config) Validate() error {
 	return nil
 }
 
-func (c Config) scaled(n int) int { return max(int(float64(n)*c.Scale+0.5), 1) }
+// scaled is how many of so many there are; of some at least one.
+func (c Config) scaled(n int) int { return max(int(float64(n)*c.Scale+0.5), min(n, 1)) }
 
 // People and Tickets are how many there are at this scale.
 func (c Config) People() int { return c.scaled(fullPeople) }

@@ -62,6 +62,9 @@ const named = 3 // columns that name a run
 
 // Rows is the table of results, its heading first.
 func Rows(reports []Report, commit string) []string {
+	if commit == "" {
+		commit = "unknown"
+	}
 	var heading []string
 	for _, c := range columns() {
 		heading = append(heading, c.name)
@@ -82,7 +85,7 @@ func Merge(table string, fresh []string) ([]string, error) {
 	if strings.TrimSpace(table) == "" {
 		return fresh, nil
 	}
-	rows := strings.Split(strings.TrimSpace(table), "\n")
+	rows := strings.Split(strings.TrimRight(table, "\n"), "\n")
 	if rows[0] != fresh[0] {
 		return nil, errors.New("a table with other columns; move it away")
 	}
