@@ -79,7 +79,9 @@ func (ch *Challenge) fields(c *coder) {
 }
 
 // Seed is the puzzle's seed: SHA-256 of the challenge's signed bytes, so that a solution fits one challenge only.
-func (ch *Challenge) Seed() Hash { return sha256.Sum256(AppendChallenge(make([]byte, 0, ChallengeSize), ch)) }
+func (ch *Challenge) Seed() Hash {
+	return sha256.Sum256(AppendChallenge(make([]byte, 0, ChallengeSize), ch))
+}
 
 // Token is a place in line as its owner carries it. Layout: version u8, type u8 = 'T', KeyID u32, Place, ID [16],
 // Expires i64, reserved 4, then the MAC.

@@ -39,7 +39,11 @@ func bars(rows []string) (list []bar, err error) {
 			return nil, fmt.Errorf("a row of %d columns, expected %d", len(f), len(heading))
 		}
 		b := bar{profile: f[at["profile"]], order: f[at["order"]]}
-		if b.win, err = strconv.ParseFloat(f[at["human_win"]], 64); err != nil {
+		win := f[at["expected"]]
+		if win == share(0) { // no draw: what happened is all there is
+			win = f[at["human_win"]]
+		}
+		if b.win, err = strconv.ParseFloat(win, 64); err != nil {
 			return nil, err
 		}
 		list = slices.DeleteFunc(list, func(o bar) bool { return o.profile == b.profile && o.order == b.order })
@@ -68,9 +72,9 @@ func Plot(rows []string) ([]byte, error) {
 <title>Share of the tickets that people got</title>
 <rect width="100%%" height="100%%" fill="#fff"/>
 <text x="%d" y="24" font-size="15" font-weight="bold">Share of the tickets that people got, by attacker</text>
-<rect x="%d" y="34" width="12" height="12" fill="#1d4ed8"/><text x="%d" y="45">lots are drawn among the early crowd</text>
+<rect x="%d" y="34" width="12" height="12" fill="#1d4ed8"/><text x="%d" y="45">lots are drawn among the early crowd (over all draws)</text>
 <rect x="%d" y="34" width="12" height="12" fill="#b45309"/><text x="%d" y="45">first come, first served</text>
-`, plotWidth, plotHeight, plotLeft, plotLeft, plotLeft+18, plotLeft+280, plotLeft+298)
+`, plotWidth, plotHeight, plotLeft, plotLeft, plotLeft+18, plotLeft+370, plotLeft+388)
 	for _, percent := range []int{0, 25, 50, 75, 95, 100} {
 		line := "#ddd"
 		if percent == 95 {
@@ -95,8 +99,12 @@ func Plot(rows []string) ([]byte, error) {
 			if b.order == "fcfs" {
 				x, colour = middle+2, "#b45309"
 			}
+			at, ink := y(b.win)+14, "#fff" // the number stands in its bar, or on it
+			if b.win < 0.15 {
+				at, ink = y(b.win)-4, colour
+			}
 			fmt.Fprintf(&out, `<rect x="%.1f" y="%.1f" width="%d" height="%.1f" fill="%s"/><text x="%.1f" y="%.1f" text-anchor="middle" font-size="11" fill="%s">%.1f</text>`+"\n",
-				x, y(b.win), barWidth, y(0)-y(b.win), colour, x+barWidth/2, y(b.win)-4, colour, 100*b.win)
+				x, y(b.win), barWidth, y(0)-y(b.win), colour, x+barWidth/2, at, ink, 100*b.win)
 		}
 		fmt.Fprintf(&out, `<text x="%.1f" y="%d" text-anchor="middle" font-weight="bold">%s</text>`+"\n", middle, plotBottom+20, name)
 		for n, line := range wrap(what[name], 17) {

@@ -54,7 +54,7 @@ type Seconds struct {
 }
 
 // group is some of the people.
-type group struct{ all, won, expected float64 }
+type group struct{ all, expected float64 }
 
 func (g group) odds() float64 {
 	p := g.expected / max(g.all, 1)
