@@ -107,8 +107,12 @@ func (w *Workers) sweep(ctx context.Context) error {
 	return nil
 }
 
+// sweepOnce hands out one batch. What asynq has not begun yet is not added to, as in relayBatch.
 func (w *Workers) sweepOnce(ctx context.Context) error {
-	open, err := w.store.ClaimWebhooks(ctx, w.cfg.RelayBatch, w.cfg.SweepAfter)
+	if w.backlog(ctx, queueMoney) >= w.cfg.RelayBatch {
+		return nil
+	}
+	open, err := w.store.ClaimWebhooks(ctx, w.cfg.RelayBatch, w.cfg.SweepAfter, w.cfg.Lease)
 	if err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func (w *Workers) act(ctx context.Context, e store.WebhookEvent) error {
 			return err
 		}
 		w.metrics.tasks.WithLabelValues(payment.KindResolve, "failed").Inc()
-		return errors.Join(err, w.store.FailWebhook(context.WithoutCancel(ctx), e.ID, err.Error()))
+		return errors.Join(err, w.store.FailWebhook(context.WithoutCancel(ctx), e.ID, err.Error(), w.pause(e.Attempts)))
 	}
 	w.metrics.tasks.WithLabelValues(payment.KindResolve, "done").Inc()
 	return w.store.ProcessedWebhook(ctx, e.ID)

@@ -2,6 +2,7 @@ package payments
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -207,15 +208,47 @@ func (h *Handlers) refundAt(ctx context.Context, o store.Obligation, r store.Ref
 	if fault == payment.FaultStored {
 		return g, err
 	}
-	// Refused for good. A dispute or a refund at the provider's dashboard may be why, and its event on the way; else the debt
-	// stays visible.
-	if o.Attempts < adoptTries {
-		if adopted := h.AdoptRefunds(ctx, a.Intent); adopted != nil {
-			return g, adopted
-		}
-		return g, fmt.Errorf("%w: %w", ErrEarly, err)
+	return g, h.whyRefused(ctx, o, r, a, err)
+}
+
+// whyRefused looks for what made the provider refuse a refund for good: a dispute, or a refund at its dashboard, whose event
+// is on its way or was lost. Both are taken up at once, and then it is another question what is due. Where nothing explains
+// it the debt stays visible.
+func (h *Handlers) whyRefused(ctx context.Context, o store.Obligation, r store.Refund, a store.Attempt, refused error) error {
+	before, err := h.dueNow(ctx, r, a)
+	if err != nil {
+		return err
 	}
-	return g, fmt.Errorf("%w: %w", ErrDead, err)
+	if err := errors.Join(h.AdoptDisputes(ctx, a.Intent), h.AdoptRefunds(ctx, a.Intent)); err != nil {
+		return err
+	}
+	after, err := h.dueNow(ctx, r, a)
+	if err != nil {
+		return err
+	}
+	if after != before || o.Attempts < adoptTries {
+		return fmt.Errorf("%w: %w", ErrEarly, refused)
+	}
+	return fmt.Errorf("%w: %w", ErrDead, refused)
+}
+
+// dueState is all that decides what a refund comes to.
+type dueState struct {
+	status        string
+	due, accepted int64
+}
+
+func (h *Handlers) dueNow(ctx context.Context, r store.Refund, a store.Attempt) (s dueState, err error) {
+	err = h.store.Money(ctx, func(m *store.Money) error {
+		now, _, err := m.RefundOf(ctx, r.ID)
+		if err != nil {
+			return err
+		}
+		s.status = now.Status
+		s.due, s.accepted, err = m.RefundsOf(ctx, r.Payment, a.ID)
+		return err
+	})
+	return s, err
 }
 
 // madeBefore looks for our refund among those of the intent.
