@@ -31,8 +31,8 @@ const (
 )
 
 // TestMoneyChaos_NobodyPaysForNothingAndNothingIsFree makes purchases while the provider does everything wrong that it can
-// and workers, processors, Redis, Postgres and the booking API are killed at random moments. It is a search for what nobody
-// thought of, not a check of a change: it runs when asked for, and what it finds becomes a case in workers/cases.
+// and workers, processors, Redis, Postgres and the booking API are killed at random moments. It has the machine to itself, so
+// it runs when asked for: a small one in CI, a long one by make money. What it finds becomes a case in workers/cases.
 func TestMoneyChaos_NobodyPaysForNothingAndNothingIsFree(t *testing.T) {
 	if os.Getenv(moneyEnv) == "" {
 		t.Skip(moneyEnv + " is not set: make money")
