@@ -152,12 +152,13 @@ func (w *Workers) count(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	open, err := w.store.OpenWebhooks(ctx)
+	open, age, err := w.store.OpenWebhooks(ctx)
 	if err != nil {
 		return err
 	}
 	w.metrics.outbox(stats)
 	w.metrics.inbox.Set(float64(open))
+	w.metrics.inboxAge.Set(age.Seconds())
 	return nil
 }
 

@@ -220,10 +220,15 @@ func (db *DB) ProcessedWebhook(ctx context.Context, id string) error {
 	return nil
 }
 
-// OpenWebhooks counts events that are not processed.
-func (db *DB) OpenWebhooks(ctx context.Context) (n int, err error) {
-	err = db.Write.QueryRow(ctx, `SELECT count(*) FROM webhook_inbox WHERE processed_at IS NULL`).Scan(&n)
-	return n, err
+// OpenWebhooks counts events that are not processed, and says how old the oldest is.
+func (db *DB) OpenWebhooks(ctx context.Context) (n int, oldest time.Duration, err error) {
+	var seconds float64
+	err = db.Write.QueryRow(ctx, `SELECT count(*), coalesce(extract(epoch FROM now() - min(received_at)), 0)::float8
+		FROM webhook_inbox WHERE processed_at IS NULL`).Scan(&n, &seconds)
+	if err != nil {
+		return 0, 0, fmt.Errorf("counting webhooks: %w", err)
+	}
+	return n, time.Duration(seconds * float64(time.Second)), nil
 }
 
 // PruneObligations drops what was done or processed before an instant, at most limit rows of each table, and returns how
