@@ -102,11 +102,11 @@ func (l *lease) close() {
 
 // call does something in the database and goes on, or ends the contention.
 func (l *lease) call(do, then func()) {
-	if l.cancelled {
+	s := l.s
+	if l.cancelled || s == nil { // it may have ended while the answer to an earlier call was under way
 		l.ended(false)
 		return
 	}
-	s := l.s
 	l.w.postgres.call(&l.n.process, s, func() {
 		if s.open {
 			do()
