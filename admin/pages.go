@@ -27,7 +27,7 @@ func newPages() (*pages, error) {
 	for _, name := range pageNames {
 		t, err := template.New("layout.html").Funcs(template.FuncMap{
 			"num": groups[int], "count": groups[int64], "unsigned": groups[uint32], "in": inZone, "local": localInput,
-			"wait": waitText, "ago": agoText, "words": words, "from": from, "counts": counts,
+			"wait": waitText, "percent": percentText, "ago": agoText, "words": words, "from": from, "counts": counts,
 		}).ParseFS(pageFiles, "page/layout.html", "page/parts.html", "page/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("pages: %w", err)
@@ -324,6 +324,14 @@ func waitText(low, high int64) string {
 		return fmt.Sprintf("about %d min", (high+59)/60)
 	}
 	return fmt.Sprintf("%d–%d min", low/60, (high+59)/60)
+}
+
+// percentText is a share, or that it is not known.
+func percentText(n int64) string {
+	if n < 0 {
+		return "not known yet"
+	}
+	return fmt.Sprintf("%d %%", n)
 }
 
 func agoText(t time.Time) string { return t.UTC().Format("15:04:05") }

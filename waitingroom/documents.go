@@ -13,6 +13,7 @@ import (
 
 	"github.com/andybalholm/brotli"
 
+	"fairgate/internal/estimate"
 	"fairgate/internal/eventlog"
 	"fairgate/internal/wire"
 )
@@ -116,13 +117,13 @@ type documents struct {
 	alive  []atomic.Int64 // per partition: unix nanoseconds of the last good fetch; 0 before the first
 	bad    *atomic.Int64  // documents that could not be read
 	pool   *sync.Pool
-	kept   promises
+	kept   *estimate.Record
 }
 
 func newDocuments(partitions int) documents {
 	return documents{
 		mu: new(sync.RWMutex), byRoom: make(map[int64]*document), alive: make([]atomic.Int64, partitions), bad: new(atomic.Int64),
-		pool: newPackers(), kept: newPromises(),
+		pool: newPackers(), kept: estimate.New(MaxRooms),
 	}
 }
 
@@ -158,7 +159,7 @@ func (s *documents) take(value []byte) error {
 	}
 	if old == nil || d.newer(old) {
 		s.byRoom[d.doc.Room] = d
-		s.kept.observe(&d.doc)
+		s.kept.Observe(&d.doc)
 	}
 	return nil
 }

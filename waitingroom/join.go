@@ -204,6 +204,9 @@ func (e *Edge) placeKept(ctx *fasthttp.RequestCtx, room Room, ch *wire.Challenge
 	}
 	e.metrics.joins.WithLabelValues("kept").Inc()
 	e.dropCookie(ctx, roomCookie(CookieChallenge, room.ID))
+	if ch.Lane == wire.LaneInvited {
+		e.dropCookie(ctx, roomCookie(CookieInvite, room.ID)) // it is used up, and could only be tried again
+	}
 	if text := tokenText(ctx, room.ID); text != "" {
 		if b, err := token.FromText(text, wire.TokenSize); err == nil {
 			t, err := e.deps.Keys.VerifyToken(b, room.ID, ch.Visitor, e.now())

@@ -272,7 +272,12 @@ func (s *stage) order(room int64, body wire.Body) {
 
 func (s *stage) until(what string, ok func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	s.untilBy(time.Now().Add(15*time.Second), what, ok)
+}
+
+func (s *stage) untilBy(end time.Time, what string, ok func() bool) {
+	s.t.Helper()
+	for ; time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if ok() {
 			return
 		}

@@ -95,6 +95,7 @@ func (rm *room) asking() int {
 func (rm *room) claim(c *sale.LogClock, index uint32, visitor wire.ID) *wire.Claimed {
 	p := rm.places.at(index)
 	p.set(Inside)
+	rm.totals.admitted++
 	in := rm.stay(p)
 	in.since, in.until = c.Now, c.Now+rm.def.Pass
 	rm.expiries.push(deadline{in.until, index})

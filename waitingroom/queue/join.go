@@ -6,7 +6,8 @@ import (
 )
 
 // applyJoin puts a place in line, for good: its key, its lane and its visitor never change again (a draw gives the key
-// once). The same token again is the same place; a visitor's second place is kept only if it is the earlier one.
+// once). The same token again is the same place; a visitor's second place is kept only if it is by invitation and the first
+// is not, or else if it is the earlier one.
 func (m *Machine) applyJoin(c *sale.LogClock, r *wire.Record, out *wire.Outcomes) {
 	j := &m.join
 	rm := m.open(r, j, out)
@@ -26,7 +27,7 @@ func (m *Machine) applyJoin(c *sale.LogClock, r *wire.Record, out *wire.Outcomes
 	visitor := visitorOf(&j.Visitor)
 	if index, ok := rm.visitors.findVisitor(&rm.places, &visitor); ok && !rm.places.at(index).state().Over() {
 		old := rm.places.at(index)
-		if old.state() != Waiting || old.arrivedBefore(j.Instant, token) {
+		if old.state() != Waiting || !rm.betters(j, token, old) {
 			out.Add(&wire.PlaceKept{Token: old.token, Visitor: j.Visitor})
 			return
 		}
@@ -40,6 +41,16 @@ func (m *Machine) applyJoin(c *sale.LogClock, r *wire.Record, out *wire.Outcomes
 	if voided != (wire.ID{}) {
 		out.AddFor(rm.id, voided, &wire.PlaceKept{Token: token, Visitor: j.Visitor})
 	}
+}
+
+// betters says that a visitor's new place is kept instead of one that waits: by invitation instead of without, else whoever
+// arrived earlier. A code that has no place left invites nobody, so trying one costs nothing.
+func (rm *room) betters(j *wire.Join, token wire.ID, old *place) bool {
+	invited := j.Lane == wire.LaneInvited && uint64(rm.codes.live(rm.codes.find(j.Narrow))) < j.Wide
+	if was := old.lane() == wire.LaneInvited; was != invited {
+		return invited
+	}
+	return !old.arrivedBefore(j.Instant, token)
 }
 
 // joinAgain answers a token that is known: with where it stands now, or the place that replaced it.
@@ -147,6 +158,12 @@ func (rm *room) over(index uint32, state PlaceState) {
 	}
 	p.more = by
 	p.set(state)
+	switch state {
+	case Left:
+		rm.totals.left++
+	case Missed:
+		rm.totals.missed++
+	}
 	if !p.has(markCounted) || p.lane() == wire.LaneInvited && (state == Used || state == Expired) {
 		return
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // Code is the version of the machine's behaviour and of its snapshot's layout.
-const Code = 2
+const Code = 3
 
 // Defaults of Limits.
 const (

@@ -33,7 +33,8 @@ type room struct {
 	tally    tally
 	lanes    [wire.Lanes]lane
 	joined   uint32 // places ever recorded
-	ended    int64  // instant
+	totals   totals
+	ended    int64 // instant
 	places   places
 
 	tokens, visitors finder
@@ -65,6 +66,9 @@ type source struct {
 
 // tally counts what happened since the last step of the control law.
 type tally struct{ showUps, noShows, admitted, freed, gone int64 }
+
+// totals count what ever happened in a room, for its organiser.
+type totals struct{ admitted, left, missed uint32 }
 
 func newRoom(id int64) *room {
 	return &room{

@@ -58,7 +58,9 @@ func (rm *room) snapshot(dst []byte) []byte {
 		dst = append(dst, l.invitedTo.Token[:]...)
 		dst = appendInts(dst, l.turns[:]...)
 	}
-	dst = binary.LittleEndian.AppendUint32(dst, rm.joined)
+	for _, n := range [...]uint32{rm.joined, rm.totals.admitted, rm.totals.left, rm.totals.missed} {
+		dst = binary.LittleEndian.AppendUint32(dst, n)
+	}
 	dst = appendInts(dst, rm.ended)
 	dst = binary.LittleEndian.AppendUint32(dst, rm.places.n)
 	for i := range rm.places.n {
@@ -230,6 +232,7 @@ func (r *reader) room(most int) *room {
 		r.check(max(l.turns[0], l.turns[1]) <= 1000 && min(l.turns[0], l.turns[1]) >= -1000)
 	}
 	rm.joined = r.u32()
+	rm.totals = totals{r.u32(), r.u32(), r.u32()}
 	rm.ended = r.i64()
 	n := int(r.u32())
 	r.check(n <= most && n <= int(rm.joined) && n <= len(r.src)/placeSize)

@@ -15,7 +15,12 @@ func (q *queue) join(r wire.Record, m *room, j *wire.Join) wire.Body {
 	old := m.visitors[j.Visitor]
 	if old != nil && !old.over() {
 		earlier := old.instant < j.Instant || old.instant == j.Instant && string(old.token[:]) <= string(r.Ref[:])
-		if old.standing != waiting || earlier {
+		byInvitation := m.laneOf(j) == wire.LaneInvited
+		keep := earlier
+		if byInvitation != (old.lane == wire.LaneInvited) {
+			keep = !byInvitation
+		}
+		if old.standing != waiting || keep {
 			return &wire.PlaceKept{Token: old.token, Visitor: j.Visitor}
 		}
 		l := &m.lanes[old.lane]
