@@ -283,6 +283,22 @@ func (r *reader) price(l Line) string {
 	return r.text("price.from", map[string]string{"price": text + "\u00a0" + l.Currency})
 }
 
+// Language is one that the page speaks: its tag, and its own name.
+type Language struct{ Tag, Name string }
+
+// Languages are those that the page speaks, the fallback first.
+func Languages() ([]Language, error) {
+	c, err := loadMessages()
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Language, len(c.all))
+	for i, w := range c.all {
+		all[i] = Language{w.lang, w.fixed["name"]}
+	}
+	return all, nil
+}
+
 // has reports whether there is a file for a language's tag.
 func (c catalog) has(lang string) bool {
 	return slices.ContainsFunc(c.all, func(w *words) bool { return w.lang == lang })
