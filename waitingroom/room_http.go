@@ -54,7 +54,7 @@ func (e *Edge) getRoom(ctx *fasthttp.RequestCtx) error {
 		v.Phase = page.Missed
 	}
 	v.Invites = e.deps.Invites != nil
-	encoding := negotiate(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)))
+	encoding := negotiate(ctx)
 	body, err := e.rendered(ctx, made, &v, encoding)
 	if err != nil {
 		return err
@@ -295,7 +295,7 @@ func (e *Edge) getAsset(ctx *fasthttp.RequestCtx) error {
 		h.Set(fasthttp.HeaderContentSecurityPolicy, page.SolverPolicy)
 	}
 	ctx.SetContentType(asset.Type)
-	encoding := negotiate(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)))
+	encoding := negotiate(ctx)
 	if encoding != encodingPlain {
 		h.Set(fasthttp.HeaderContentEncoding, encodingNames[encoding])
 	}

@@ -94,7 +94,7 @@ func (d *door) admit(c net.Conn) (*visitor, bool) {
 	if len(d.inside) >= d.server.config.MaxConns {
 		return nil, false
 	}
-	v := &visitor{Conn: c, door: d}
+	v := &visitor{timed: timed{Conn: c}, door: d}
 	d.inside[v] = struct{}{}
 	d.gauge.Inc()
 	return v, true
@@ -163,7 +163,7 @@ func (d *door) cut() int {
 
 // visitor is a connection that the door let in.
 type visitor struct {
-	net.Conn
+	timed
 	door   *door
 	linger atomic.Bool // read on a little before closing
 	once   sync.Once
