@@ -44,11 +44,11 @@ var encodingNames = [encodings]string{"br", "gzip", ""}
 
 // document is one queue document as it is served. It never changes.
 type document struct {
-	doc    wire.QueueDocument
-	plain  []byte
-	etags  [encodings]string
-	forms  [encodings]form
-	pool   *sync.Pool // of *packer
+	doc   wire.QueueDocument
+	plain []byte
+	etags [encodings]string
+	forms [encodings]form
+	pool  *sync.Pool // of *packer
 }
 
 // form is a document in one encoding, made by the first request for it: a room that nobody looks at costs nothing.
