@@ -63,7 +63,9 @@ func (e *Edge) postArrive(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	verdict, err := e.judge(ctx, visit)
+	within, cancel := web.RequestContext(ctx)
+	defer cancel()
+	verdict, err := e.judge(ctx, within, visit)
 	if err != nil {
 		return err
 	}

@@ -134,7 +134,9 @@ func (e *Edge) placeFor(ctx *fasthttp.RequestCtx, action string) (Room, wire.Tok
 	if err != nil {
 		return room, wire.Token{}, err
 	}
-	if _, err := e.judge(ctx, visit); err != nil {
+	within, cancel := web.RequestContext(ctx)
+	defer cancel()
+	if _, err := e.judge(ctx, within, visit); err != nil {
 		return room, wire.Token{}, err
 	}
 	t, err := e.token(ctx, room.ID, who)
