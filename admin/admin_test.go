@@ -283,7 +283,7 @@ func TestRoom_ShowsWhatBecameOfItsLine(t *testing.T) {
 		t.Errorf("%v", live)
 	}
 	page := string(w.want(200, w.do("GET", fmt.Sprintf("/rooms/%d", room), "", "", "Accept", "text/html")).body)
-	for _, fact := range []string{`givenUp">3<`, `admitted">1<`, `missed">0<`, "Of the invited, come", "within the promised wait", "wrong by, on average"} {
+	for _, fact := range []string{`givenUp">3<`, `admitted">1<`, `missed">0<`, "Of the invited, expected to come", "within the promised wait", "wrong by, on average"} {
 		if !strings.Contains(page, fact) {
 			t.Errorf("the page does not say %s", fact)
 		}
