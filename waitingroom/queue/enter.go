@@ -224,15 +224,15 @@ func (m *Machine) applySignal(c *sale.LogClock, r *wire.Record, out *wire.Outcom
 	case from == nil:
 		turnDown(r, wire.ReasonFull, out)
 		return
-	case s.SourceSeq <= from.signal:
+	case s.SourceSeq <= from.said.SourceSeq:
 		out.Add(&wire.Repeated{FirstKind: wire.KindSignalled})
 		return
 	case s.Left < -1, s.Coming < -1, s.Price < -1, s.Headroom < -1, s.Headroom > 1000:
 		turnDown(r, wire.ReasonInvalid, out)
 		return
 	}
-	from.signal = s.SourceSeq
-	rm.signal = s
+	from.said = s
+	rm.signal = rm.behind()
 	out.Add(&wire.Signalled{Signal: s})
 	rm.schedule(c, &m.outages, out)
 	budget := roomSteps

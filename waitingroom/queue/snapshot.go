@@ -42,10 +42,10 @@ func (rm *room) snapshot(dst []byte) []byte {
 	dst = append(dst, rm.seed[:]...)
 	dst = append(dst, byte(len(rm.public)))
 	dst = append(dst, rm.public...)
-	dst = appendBody(dst, &rm.signal)
 	dst = append(dst, byte(len(rm.sources)))
 	for _, s := range rm.sources {
-		dst = appendInts(dst, int64(s.id), int64(s.left), int64(s.signal))
+		dst = appendInts(dst, int64(s.id), int64(s.left))
+		dst = appendBody(dst, &s.said)
 	}
 	words := rm.law.Words()
 	dst = appendInts(dst, words[:]...)
@@ -214,8 +214,8 @@ func (r *reader) room(most int) *room {
 	rm.changed = r.u64()
 	copy(rm.seed[:], r.take(len(rm.seed)))
 	rm.public = bytes.Clone(r.take(int(r.u8())))
-	r.body(&rm.signal)
 	r.sources(rm)
+	rm.signal = rm.behind()
 	var words [outflow.StateWords]int64
 	for i := range words {
 		words[i] = r.i64()
@@ -248,7 +248,9 @@ func (r *reader) sources(rm *room) {
 	for i := 0; i < n && r.err == nil; i++ {
 		id := r.i64()
 		r.check(id == int64(int32(id)) && (i == 0 || int64(rm.sources[i-1].id) < id))
-		rm.sources = append(rm.sources, source{int32(id), r.u64(), r.u64()})
+		s := source{id: int32(id), left: r.u64()}
+		r.body(&s.said)
+		rm.sources = append(rm.sources, s)
 	}
 }
 
