@@ -94,9 +94,8 @@ func (s *Shell) Wrap(route string, h Handler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
 		begin := s.deps.Clock()
 		id := requestID(ctx)
-		ctx.SetUserValue(requestIDKey{}, id)
-		if err := s.call(ctx, route, h); err != nil {
-			s.problem(ctx, route, err).Write(ctx)
+		if err := s.call(ctx, route, id, h); err != nil {
+			s.problem(route, id, err).Write(ctx)
 		}
 		s.headers(ctx, id)
 		durations.get(ctx.Response.StatusCode()).Observe(s.deps.Clock().Sub(begin).Seconds())
@@ -125,11 +124,11 @@ func (d *durations) get(code int) prometheus.Observer {
 var errPanicked = errors.New("the handler panicked")
 
 // call runs the handler; a panic costs this request and no other.
-func (s *Shell) call(ctx *fasthttp.RequestCtx, route string, h Handler) (err error) {
+func (s *Shell) call(ctx *fasthttp.RequestCtx, route, id string, h Handler) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			s.panics.WithLabelValues(s.config.Role).Inc()
-			s.deps.Log.Error("handler panicked", "route", route, "request", RequestID(ctx),
+			s.deps.Log.Error("handler panicked", "route", route, "request", id,
 				"cause", cause, "stack", string(debug.Stack()))
 			err = errPanicked
 		}
@@ -138,8 +137,7 @@ func (s *Shell) call(ctx *fasthttp.RequestCtx, route string, h Handler) (err err
 }
 
 // problem decides what the client sees. The caller's Problem is never changed: it may be shared.
-func (s *Shell) problem(ctx *fasthttp.RequestCtx, route string, err error) *Problem {
-	id := RequestID(ctx)
+func (s *Shell) problem(route, id string, err error) *Problem {
 	p := &Problem{Status: http.StatusInternalServerError, Detail: "Something went wrong on our side."}
 	if known, ok := errors.AsType[*Problem](err); ok && known != nil {
 		copied := *known
@@ -166,15 +164,6 @@ func (s *Shell) headers(ctx *fasthttp.RequestCtx, id string) {
 			h.SetCanonical(d.name, d.value)
 		}
 	}
-}
-
-// requestIDKey is the user value that holds the request's id.
-type requestIDKey struct{}
-
-// RequestID returns the id of this request, as logs, X-Request-Id and problems name it; empty outside a Shell.
-func RequestID(ctx *fasthttp.RequestCtx) string {
-	id, _ := ctx.UserValue(requestIDKey{}).(string)
-	return id
 }
 
 // requestID takes over a sane id from the gateway, else draws one.
