@@ -174,7 +174,7 @@ func (v *visitor) Close() error {
 	var err error
 	v.once.Do(func() {
 		if v.linger.Load() {
-			_ = v.SetDeadline(time.Now().Add(lingerTime))
+			_ = v.Conn.SetDeadline(time.Now().Add(lingerTime)) // linger reads past timed
 			err = linger(v.Conn)
 		} else {
 			err = v.Conn.Close()
