@@ -10,8 +10,8 @@ import (
 // have the low 32 bits of their places' instants beside them, in order: a kilobyte, which a search reads instead. They follow
 // from the blocks, and only spare time.
 const (
-	// nearBlocks is how many blocks from the end may have them: some 40,000 places, in a quarter of a megabyte.
-	nearBlocks = 256
+	// nearBlocks is how many blocks from the end may have them: some 20,000 places, in an eighth of a megabyte.
+	nearBlocks = 112
 	// nearSpan is how far apart instants may be for 32 bits to order them, in µs: 36 minutes.
 	nearSpan = 1<<31 - 1
 )
