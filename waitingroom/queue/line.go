@@ -14,9 +14,8 @@ const blockSize = 256
 // the logarithm of its length: sorted blocks, and a Fenwick tree over their lengths. Late arrivals insert in order.
 type line struct {
 	blocks [][]uint32
-	firsts []uint64   // the short key of each block's first place
-	sums   []int32    // Fenwick tree over the blocks' lengths, from index 1
-	near   [][]uint32 // see near.go
+	firsts []uint64 // the short key of each block's first place
+	sums   []int32  // Fenwick tree over the blocks' lengths, from index 1
 	n      int
 }
 
@@ -47,9 +46,6 @@ func (l *line) seek(ps *places, k *wire.OrderKey) (block, pos int) {
 
 // search is the position in a block before which everything is earlier than k.
 func (l *line) search(ps *places, block int, k *wire.OrderKey) int {
-	if l.isNear(block, k) {
-		return l.searchNear(ps, block, k)
-	}
 	b := l.blocks[block]
 	low, high := 0, len(b)
 	for low < high {
@@ -106,7 +102,6 @@ func (l *line) insert(ps *places, index uint32) (rank int) {
 		block, pos = l.room(ps, block, pos)
 	}
 	l.blocks[block] = slices.Insert(l.blocks[block], pos, index)
-	l.bring(ps, block, pos, &k)
 	if pos == 0 {
 		l.firsts[block] = shortOf(&k)
 	}
@@ -126,11 +121,6 @@ func (l *line) room(ps *places, block, pos int) (int, int) {
 		cut := blockSize - n
 		l.blocks[block+1] = slices.Insert(l.blocks[block+1], 0, full[cut:]...)
 		l.blocks[block] = full[:cut]
-		if from, to := l.near[block], l.near[block+1]; from != nil && to != nil {
-			l.near[block+1], l.near[block] = slices.Insert(to, 0, from[cut:]...), from[:cut]
-		} else {
-			l.forgetNear(block, block+2)
-		}
 		l.moved(ps, block, block+1, n)
 		if pos > cut {
 			return block + 1, pos - cut
@@ -141,11 +131,6 @@ func (l *line) room(ps *places, block, pos int) (int, int) {
 		n := (blockSize - len(l.blocks[block-1]) + 1) / 2
 		l.blocks[block-1] = append(l.blocks[block-1], full[:n]...)
 		l.blocks[block] = slices.Delete(full, 0, n)
-		if from, to := l.near[block], l.near[block-1]; from != nil && to != nil {
-			l.near[block-1], l.near[block] = append(to, from[:n]...), slices.Delete(from, 0, n)
-		} else {
-			l.forgetNear(block-1, block+1)
-		}
 		l.moved(ps, block, block-1, n)
 		if pos < n {
 			return block - 1, len(l.blocks[block-1]) - (n - pos)
@@ -161,7 +146,6 @@ func (l *line) moved(ps *places, from, to, n int) {
 	l.add(to, int32(n))
 	l.firstly(ps, from)
 	l.firstly(ps, to)
-	l.keepNear(ps, to)
 }
 
 // split divides a full block.
@@ -175,7 +159,6 @@ func (l *line) split(ps *places, block, pos int) (int, int) {
 	l.blocks[block] = full[:cut]
 	l.blocks = slices.Insert(l.blocks, block+1, tail)
 	l.firsts = slices.Insert(l.firsts, block+1, 1<<64-1) // of an empty one until insert notes it
-	l.splitNear(block, cut)
 	if len(tail) > 0 {
 		l.firstly(ps, block+1)
 	}
@@ -197,7 +180,6 @@ func (l *line) remove(ps *places, index uint32) bool {
 		return false
 	}
 	l.blocks[block] = slices.Delete(l.blocks[block], pos, pos+1)
-	l.forgetNear(block, block+1)
 	l.shrunk(ps, block, pos == 0)
 	return true
 }
@@ -206,7 +188,6 @@ func (l *line) remove(ps *places, index uint32) bool {
 func (l *line) pop(ps *places) uint32 {
 	index := l.blocks[0][0]
 	l.blocks[0] = l.blocks[0][1:]
-	l.forgetNear(0, 1)
 	l.shrunk(ps, 0, true)
 	return index
 }
@@ -222,7 +203,6 @@ func (l *line) shrunk(ps *places, block int, first bool) {
 	}
 	l.blocks = slices.Delete(l.blocks, block, block+1)
 	l.firsts = slices.Delete(l.firsts, block, block+1)
-	l.near = slices.Delete(l.near, block, block+1)
 	l.sum()
 }
 
@@ -243,12 +223,11 @@ func (l *line) at(i int) uint32 {
 
 // build makes the line of places that are in order already. It keeps the slice.
 func (l *line) build(ps *places, sorted []uint32) {
-	l.blocks, l.firsts, l.near, l.n = nil, nil, nil, len(sorted)
+	l.blocks, l.firsts, l.n = nil, nil, len(sorted)
 	for len(sorted) > 0 {
 		n := min(blockSize, len(sorted))
 		l.blocks = append(l.blocks, sorted[:n:n])
 		l.firsts = append(l.firsts, 0)
-		l.near = append(l.near, nil)
 		l.firstly(ps, len(l.blocks)-1)
 		sorted = sorted[n:]
 	}
