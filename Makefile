@@ -8,7 +8,11 @@ BUDGET ?= unlimited
 
 SIM_SEED ?= $(shell date +%s)000000
 
-.PHONY: demo test build check bench sim sim-bugs kafka test-kafka chaos money rehearse kill-test docs clean
+comma := ,
+SCALE ?= 0.2
+PROFILES ?= B1,B2,B3,B4,B5,B6
+
+.PHONY: demo test build check bench sim sim-bugs kafka test-kafka chaos money bots rehearse kill-test docs clean
 
 demo: ## a whole on-sale on this machine, until Ctrl-C
 	@scripts/setup.sh demo
@@ -48,6 +52,13 @@ money: ## purchases while all that money passes through is killed; PURCHASES=100
 	@scripts/setup.sh demo test
 	FAIRGATE_TEST_MONEY=$(PURCHASES) FAIRGATE_TEST_MONEY_BUDGET=$(BUDGET) FAIRGATE_TEST_MONEY_RESULTS=$(CURDIR)/docs/results/money.tsv \
 		$(GO) test -v -count=1 -timeout 3h -run TestMoneyChaos ./cmd/fairgate
+
+bots: build ## who gets the tickets, people or bots of six kinds; SCALE=0.2, PROFILES=B1,B2; docs/results/bots.tsv, docs/bots.svg
+	@scripts/setup.sh demo
+	@mkdir -p docs/results
+	@set -e; for p in $(subst $(comma), ,$(PROFILES)); do for o in draw fcfs; do \
+		bin/fairgate load bots --profile $$p --order $$o --scale $(SCALE) --commit "$$(git rev-parse --short HEAD)" \
+			--results docs/results/bots.tsv --plot docs/bots.svg; done; done
 
 kill-test: build ## SIGKILL the stack twenty times in one rehearsal
 	@scripts/setup.sh demo

@@ -60,7 +60,7 @@ func TestInvites_AreMintedOnceAndKeptNowhere(t *testing.T) {
 			t.Error("a code is in the audit")
 		}
 	}
-	if d := w.defined(); d.Shares != [wire.Lanes]uint16{wire.LaneNormal: 650, wire.LaneInvited: 300, wire.LaneTimed: 50} {
+	if d := w.defined(); d.Shares != [wire.Lanes]uint16{wire.LaneNormal: 680, wire.LaneInvited: 300, wire.LaneTimed: 20} {
 		t.Errorf("shares %v", d.Shares)
 	}
 }

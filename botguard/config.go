@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"fairgate/botguard/limit"
 	"fairgate/botguard/puzzle"
@@ -30,6 +31,7 @@ type Config struct {
 	Header   string         `yaml:"addressHeader" default:"X-Forwarded-For" help:"header in which trusted proxies list addresses, client first"`
 	Carriers []netip.Prefix `yaml:"carriers" help:"networks of carriers whose addresses many people share"`
 	Hosting  []netip.Prefix `yaml:"hosting" help:"networks of data centres, where few fans live"`
+	ASNTable string         `yaml:"asnTable" help:"file in the MaxMind DB format that tells autonomous systems (such as GeoLite2 ASN); prices then follow the places of a whole system too. Read at start"`
 	Puzzle   PuzzleConfig   `yaml:"puzzle"`
 	Limits   limit.Config   `yaml:"limits"`
 	Risk     risk.Document  `yaml:"risk" help:"rules that replace the built-in ones"`
@@ -46,6 +48,11 @@ type PuzzleConfig struct {
 	ExpectedNarrow int    `yaml:"expectedNarrow" default:"4" help:"people expected per IPv4 address or IPv6 /56; each so many places add a base price"`
 	ExpectedWide   int    `yaml:"expectedWide" default:"16" help:"people expected per IPv4 /24 or IPv6 /48"`
 	ExpectedShared int    `yaml:"expectedCarrier" default:"200" help:"people expected per listed carrier address"`
+	ExpectedBroad  int    `yaml:"expectedBroad" default:"4000" help:"people expected per IPv6 /32; list the ranges of large carriers, where many more are at home, under carriers"`
+	ExpectedOrigin int    `yaml:"expectedOrigin" default:"20000" help:"people expected per autonomous system, if asnTable is set"`
+
+	Presence int           `yaml:"presence" default:"8" help:"entering costs this part of one sub-puzzle, bound to a document of the last minute, so that a place cannot be parked and collected later by others; -1 asks for no work"`
+	Life     time.Duration `yaml:"pendingLife" default:"2m" help:"how long a challenge that was not answered makes further ones dearer: its life"`
 }
 
 func orDefault[T comparable](v *T, def T) {
@@ -71,6 +78,10 @@ func (p PuzzleConfig) withDefaults() PuzzleConfig {
 	orDefault(&p.ExpectedNarrow, 4)
 	orDefault(&p.ExpectedWide, 16)
 	orDefault(&p.ExpectedShared, 200)
+	orDefault(&p.ExpectedBroad, 4_000)
+	orDefault(&p.ExpectedOrigin, 20_000)
+	orDefault(&p.Life, 2*time.Minute)
+	orDefault(&p.Presence, 8)
 	return p
 }
 
@@ -113,10 +124,18 @@ func (p PuzzleConfig) Validate() error {
 		{"expectedNarrow", p.ExpectedNarrow, 1, 1_000_000},
 		{"expectedWide", p.ExpectedWide, 1, 1_000_000},
 		{"expectedCarrier", p.ExpectedShared, 1, 1_000_000},
+		{"expectedBroad", p.ExpectedBroad, 1, 100_000_000},
+		{"expectedOrigin", p.ExpectedOrigin, 1, 100_000_000},
 	} {
 		if v.value < v.least || v.value > v.most {
 			return fmt.Errorf("%s: expected %d to %d, got %d", v.key, v.least, v.most, v.value)
 		}
+	}
+	if p.Presence < -1 || p.Presence > 1000 {
+		return fmt.Errorf("presence: expected 1 to 1000, or -1 for none, got %d", p.Presence)
+	}
+	if p.Life < time.Second || p.Life > time.Hour {
+		return fmt.Errorf("pendingLife: expected 1s to 1h, got %v", p.Life)
 	}
 	return nil
 }

@@ -63,11 +63,16 @@ type Request struct {
 	Visitor        [16]byte // zero for none
 	Returning      bool     // the visitor brought our cookie
 	User           string   // empty for none
-	Places         Places   // places in line from the client's networks; zero where not known
+
+	// For arriving: the room, the client's networks (Guard.Networks), and the places that they have there in the log; zero
+	// where not known.
+	Room     int64
+	Networks Networks
+	Places   Places
 }
 
-// Places counts places in line per network prefix of a client (Guard.Networks).
-type Places struct{ Narrow, Wide int64 }
+// Places counts places in line per network of a client (Guard.Networks).
+type Places struct{ Narrow, Wide, Broad, Origin int64 }
 
 // Verdict is the answer. When Allow is false, Status says why: 429 (come back after RetryAfter) or 403 (AppealCode).
 type Verdict struct {
@@ -93,6 +98,8 @@ type Guard struct {
 	trusted  prefixes
 	carriers prefixes
 	hosting  prefixes
+	origins  origins
+	pending  *pending
 	recent   *recent
 	clock    func() time.Time
 	log      *slog.Logger
@@ -123,7 +130,11 @@ func New(c Config, d Deps) (*Guard, error) {
 		config: c, secret: secret, trusted: newPrefixes(c.Trusted), carriers: newPrefixes(c.Carriers),
 		hosting: newPrefixes(c.Hosting), recent: newRecent(), clock: d.Clock, log: d.Log,
 	}
+	g.pending = newPending(c.Puzzle.Life)
 	var err error
+	if g.origins, err = openOrigins(c.ASNTable); err != nil {
+		return nil, fmt.Errorf("botguard: %w", err)
+	}
 	if g.set, g.base, err = c.Puzzle.base(d.Algorithms); err != nil {
 		return nil, fmt.Errorf("botguard: %w", err)
 	}
@@ -172,13 +183,14 @@ func (g *Guard) Judge(ctx context.Context, r Request) Verdict {
 // weigh completes a verdict with risk, lane and price.
 func (g *Guard) weigh(r Request, carrier bool, v Verdict) Verdict {
 	who, now := g.suspect(r, carrier), g.clock()
+	places := g.places(&r, carrier, now)
 	result := g.rules.Evaluate(risk.Facts{
 		Action: r.Action, UserAgent: r.UserAgent, AcceptLanguage: r.AcceptLanguage, FetchSite: r.FetchSite,
-		Places: g.crowding(r.Places, carrier), Failures: g.recent.count(who, failed, now),
+		Places: g.crowding(places, carrier), Failures: g.recent.count(who, failed, now),
 		Limited: g.recent.count(who, limited, now), Carrier: carrier, Hosting: g.hosting.contains(r.Address),
 		Returning: r.Returning, User: r.User != "",
 	})
-	v.Score, v.Price = result.Score, g.price(r.Places, carrier, result.Factor)
+	v.Score, v.Price = result.Score, g.price(places, carrier, result.Factor)
 	if result.Action != risk.Allow || len(result.Matches) > 0 {
 		v.Reasons = result.Explain()
 	}
@@ -209,6 +221,19 @@ func (g *Guard) Check(seed [32]byte, p puzzle.Params, solution []byte) error {
 
 // Base is the price of a place for a client who shares no crowded network.
 func (g *Guard) Base() puzzle.Params { return g.base }
+
+// Presence is the work for entering: a small part of one sub-puzzle, at a fixed price. Difficulty 0 asks for none.
+func (g *Guard) Presence() puzzle.Params {
+	p := g.base
+	p.SubPuzzles = 1
+	switch part := g.config.Puzzle.Presence; {
+	case part < 0:
+		return puzzle.Params{}
+	default:
+		p.Difficulty = max(p.Difficulty/uint32(part), puzzle.MinDifficulty)
+	}
+	return p
+}
 
 // Algorithm is the name by which clients know the algorithm of p; puzzle.ErrAlgorithm if there is none.
 func (g *Guard) Algorithm(p puzzle.Params) (string, error) {

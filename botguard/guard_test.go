@@ -80,6 +80,9 @@ func TestGuard_PriceFollowsTheCrowdOfTheNetwork(t *testing.T) {
 		{"192.0.2.1", Places{Narrow: -5, Wide: -5}, 1000},
 		{"203.0.113.5", Places{Narrow: 100, Wide: 10_000}, 1500},
 		{"203.0.113.5", Places{Narrow: 10_000}, 2000},
+		{"203.0.113.5", Places{Broad: 1 << 40, Origin: 1 << 40}, 1000},
+		{"2a00:1::1", Places{Broad: 4_000}, 2000},
+		{"2a00:1::1", Places{Broad: 4_000, Origin: 60_000}, 4000},
 	} {
 		r := arriving(v.address)
 		r.Places = v.places
@@ -87,6 +90,41 @@ func TestGuard_PriceFollowsTheCrowdOfTheNetwork(t *testing.T) {
 		if got.Price.Difficulty != v.want {
 			t.Errorf("%s %+v: %d, want %d", v.address, v.places, got.Price.Difficulty, v.want)
 		}
+	}
+}
+
+func TestGuard_ChallengesThatCanStillBeAnsweredCountAsPlaces(t *testing.T) {
+	w := newWall()
+	g := newGuard(t, Config{Carriers: prefixList("203.0.113.0/24"), Puzzle: PuzzleConfig{Difficulty: 1000}}, Deps{Clock: w.now})
+	ask := func(address string, room int64) uint32 {
+		r := arriving(address)
+		r.Room, r.Networks = room, g.Networks(r.Address)
+		v := g.Judge(t.Context(), r)
+		if !v.Allow {
+			t.Fatalf("%s: %+v", address, v)
+		}
+		g.Issued(r)
+		return v.Price.Difficulty
+	}
+	for n, want := range []uint32{1000, 1250, 1500, 1750, 2000} {
+		if got := ask("192.0.2.1", 1); got != want {
+			t.Errorf("challenge %d of an address costs %d, want %d", n+1, got, want)
+		}
+	}
+	if got := ask("192.0.2.2", 1); got != 1310 { // five of the sixteen people expected in its /24
+		t.Errorf("its neighbour pays %d", got)
+	}
+	if got := ask("192.0.2.1", 2); got != 1000 {
+		t.Errorf("in another room: %d", got)
+	}
+	for range 5 {
+		if got := ask("203.0.113.5", 1); got != 1000 {
+			t.Errorf("a listed carrier's address pays %d for what others asked for", got)
+		}
+	}
+	w.advance(3 * time.Minute)
+	if got := ask("192.0.2.1", 1); got != 1000 {
+		t.Errorf("when none can be answered any more: %d", got)
 	}
 }
 

@@ -12,21 +12,40 @@ import (
 	"time"
 )
 
-// Networks returns keyed hashes of a client's networks: IPv4 /32 and /24, IPv6 /56 and /48. They count places without
-// telling who stands there: without the secret a hash cannot be turned into an address. An IPv4 address inside IPv6
-// (::ffff:0:0/96) is IPv4; all invalid addresses share one pair.
-func (g *Guard) Networks(a netip.Addr) (narrow, wide [8]byte) {
-	a = a.Unmap().WithZone("")
-	if a.Is4() {
-		return g.network(a, 32), g.network(a, 24)
-	}
-	return g.network(a, 56), g.network(a, 48)
+// Networks are keyed hashes of a client's networks. They count places without telling who stands there: without the secret
+// a hash cannot be turned into an address. 0 is none.
+type Networks struct {
+	Narrow uint64 // IPv4 address, IPv6 /56
+	Wide   uint64 // IPv4 /24, IPv6 /48
+	Broad  uint64 // IPv6 /32
+	Origin uint64 // autonomous system, if a table says it
 }
 
-func (g *Guard) network(a netip.Addr, bits int) (out [8]byte) {
+// Networks returns a client's networks. An IPv4 address inside IPv6 (::ffff:0:0/96) is IPv4; all invalid addresses share
+// one set.
+func (g *Guard) Networks(a netip.Addr) (n Networks) {
+	a = a.Unmap().WithZone("")
+	if a.Is4() {
+		n.Narrow, n.Wide = g.network(a, 32), g.network(a, 24)
+	} else {
+		n.Narrow, n.Wide, n.Broad = g.network(a, 56), g.network(a, 48), g.network(a, 32)
+	}
+	if number := g.origins.of(a); number != 0 {
+		var b [4]byte
+		binary.BigEndian.PutUint32(b[:], number)
+		n.Origin = g.number("origin", b[:])
+	}
+	return n
+}
+
+func (g *Guard) network(a netip.Addr, bits int) uint64 {
 	b := networkBytes(a, bits)
-	copy(out[:], g.mac("network", b[:]))
-	return out
+	return g.number("network", b[:])
+}
+
+// number is a keyed hash of 64 bits, never 0.
+func (g *Guard) number(purpose string, b []byte) uint64 {
+	return max(binary.LittleEndian.Uint64(g.mac(purpose, b)), 1)
 }
 
 // networkBytes is a network as bytes: length of the address, length of the prefix, address. All invalid ones are alike.
@@ -53,8 +72,12 @@ func (g *Guard) Carrier(a netip.Addr) bool { return g.carriers.contains(a.Unmap(
 // appealCode is what a refused person quotes: ten letters and digits, the same for a visitor, network and action for an
 // hour. It says nothing about anybody without the log line.
 func (g *Guard) appealCode(r Request, now time.Time) string {
-	narrow, _ := g.Networks(r.Address)
-	b := append(narrow[:], r.Visitor[:]...)
+	bits := 56
+	if r.Address.Is4() {
+		bits = 32
+	}
+	b := binary.LittleEndian.AppendUint64(nil, g.network(r.Address, bits))
+	b = append(b, r.Visitor[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(now.Unix()/3600))
 	code := base32.StdEncoding.EncodeToString(g.mac("appeal "+r.Action, b))
 	return code[:5] + "-" + code[5:10]

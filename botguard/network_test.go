@@ -23,27 +23,29 @@ func TestNetworks_AreThePrefixesAndNothingElse(t *testing.T) {
 		{"2001:db8:1:200::1", "2001:db8:2:200::1", false, false},
 		{"fe80::1%eth0", "fe80::1%eth1", true, true},
 	} {
-		n1, w1 := g.Networks(netip.MustParseAddr(c.a))
-		n2, w2 := g.Networks(netip.MustParseAddr(c.b))
-		if (n1 == n2) != c.narrow || (w1 == w2) != c.wide {
-			t.Errorf("%s and %s: narrow %v wide %v", c.a, c.b, n1 == n2, w1 == w2)
+		a, b := g.Networks(netip.MustParseAddr(c.a)), g.Networks(netip.MustParseAddr(c.b))
+		if (a.Narrow == b.Narrow) != c.narrow || (a.Wide == b.Wide) != c.wide {
+			t.Errorf("%s and %s: %+v, %+v", c.a, c.b, a, b)
 		}
-		if n1 == w1 {
-			t.Errorf("%s: narrow and wide are the same", c.a)
+		if a.Narrow == a.Wide || a.Wide == a.Broad || a.Origin != 0 || (a.Broad == 0) != strings.Contains(c.a, ".") {
+			t.Errorf("%s: %+v", c.a, a)
+		}
+		if a.Broad != b.Broad {
+			t.Errorf("%s and %s are of different /32s", c.a, c.b)
 		}
 	}
 }
 
 func TestNetworks_DependOnTheSecretOnly(t *testing.T) {
 	a := netip.MustParseAddr("192.0.2.1")
-	n1, _ := newGuard(t, Config{}, Deps{}).Networks(a)
-	n2, _ := newGuard(t, Config{}, Deps{}).Networks(a)
+	n1 := newGuard(t, Config{}, Deps{}).Networks(a)
+	n2 := newGuard(t, Config{}, Deps{}).Networks(a)
 	other, err := New(Config{Secret: conf.Secret(strings.Repeat("x", 32))}, Deps{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	n3, _ := other.Networks(a)
-	if n1 != n2 || n1 == n3 {
+	n3 := other.Networks(a)
+	if n1 != n2 || n1.Narrow == n3.Narrow || n1.Wide == n3.Wide {
 		t.Fatalf("%x %x %x", n1, n2, n3)
 	}
 }

@@ -1,7 +1,6 @@
 package waitingroom
 
 import (
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -63,6 +62,8 @@ func (e *Edge) postArrive(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
+	visit.Room, visit.Networks = room.ID, e.deps.Guard.Networks(visit.Address)
+	visit.Places = e.docs.crowded.places(room.ID, visit.Networks)
 	within, cancel := web.RequestContext(ctx)
 	defer cancel()
 	verdict, err := e.judge(ctx, within, visit)
@@ -138,16 +139,15 @@ func (e *Edge) challenge(ctx *fasthttp.RequestCtx, room Room, who visitor, v Vis
 	if err != nil {
 		return err
 	}
-	narrow, wide := e.deps.Guard.Networks(v.Address)
 	place := wire.Place{
 		Room: room.ID, Lane: w.lane, Instant: e.instant(), Edge: e.id, Visitor: who.hash,
-		Narrow: binary.LittleEndian.Uint64(narrow[:]), Wide: binary.LittleEndian.Uint64(wide[:]),
+		Narrow: v.Networks.Narrow, Wide: v.Networks.Wide,
 		Carrier: e.deps.Guard.Carrier(v.Address), Random: random,
 	}
 	if w.invite != nil {
 		place.Narrow, place.Wide, place.Carrier = w.invite.Number, uint64(w.invite.Uses), false
 	}
-	signed, err := e.deps.Keys.MintChallenge(place, w.price)
+	signed, err := e.deps.Keys.MintCounted(place, w.price, token.Wider{Broad: v.Networks.Broad, Origin: v.Networks.Origin})
 	if err != nil {
 		return fmt.Errorf("minting a challenge: %w", err)
 	}
@@ -155,6 +155,7 @@ func (e *Edge) challenge(ctx *fasthttp.RequestCtx, room Room, who visitor, v Vis
 	if err != nil {
 		return fmt.Errorf("reading our own challenge: %w", err)
 	}
+	e.deps.Guard.Issued(v)
 	e.metrics.arrivals.Inc()
 	return e.answerChallenge(ctx, room, who, signed, &ch)
 }

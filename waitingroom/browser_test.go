@@ -130,6 +130,7 @@ func TestBrowser_AFanInLineUsesAnInviteCode(t *testing.T) {
 func TestBrowser_AFanWaitsAndIsLetIn(t *testing.T) {
 	p := someone(t)
 	s := withSolver(t)
+	s.gate.presence = token.Price{Algorithm: 1, SubPuzzles: 1, K: 1, Difficulty: 5_000} // the page proves that somebody is there
 	s.order(slow, &wire.DefineRoom{Cap: 10_000, PerMinute: 300})
 	s.order(slow, &wire.Signal{Left: 1204, Coming: 37, Price: 1_250_000, Currency: [3]byte{'V', 'N', 'D'}, Headroom: -1, SourceSeq: 1})
 	s.crowd(slow, 40)
@@ -150,6 +151,9 @@ func TestBrowser_AFanWaitsAndIsLetIn(t *testing.T) {
 	p.Opens(base + "/rooms/7")
 	p.Has(inPhase("admitted"))
 	p.Shoot("admitted")
+	if s.gate.failed.Load() > 0 || s.gate.checked.Load() < 2 {
+		t.Errorf("%d solutions checked, %d wrong: entering took no work", s.gate.checked.Load(), s.gate.failed.Load())
+	}
 }
 
 func TestBrowser_AMissedTurnIsStillGoodWithinItsGrace(t *testing.T) {
@@ -261,6 +265,7 @@ func TestBrowser_LeavingInOneTabIsKnownInTheOther(t *testing.T) {
 func TestBrowser_WithoutJavaScriptAFanIsLetIn(t *testing.T) {
 	p := someone(t)
 	s := open(t, func(c *Config, _ *Deps) { c.TimedWait = 1500 * time.Millisecond })
+	s.gate.presence = token.Price{Algorithm: 1, SubPuzzles: 1, K: 1, Difficulty: 5_000} // which nobody can do without scripts
 	base := s.listen()
 	p.NoScripts()
 	p.Opens(base + "/rooms/1")

@@ -149,12 +149,15 @@ type documents struct {
 	bad    *atomic.Int64  // documents that could not be read
 	pool   *sync.Pool
 	kept   *estimate.Record
+
+	crowded *crowded
+	heads   *heads
 }
 
 func newDocuments(partitions int) documents {
 	return documents{
 		mu: new(sync.RWMutex), byRoom: make(map[int64]*document), alive: make([]atomic.Int64, partitions), bad: new(atomic.Int64),
-		pool: newPackers(), kept: estimate.New(MaxRooms),
+		pool: newPackers(), kept: estimate.New(MaxRooms), crowded: new(crowded), heads: new(heads),
 	}
 }
 
@@ -176,8 +179,11 @@ func (s *documents) all() []*wire.QueueDocument {
 	return docs
 }
 
-// take keeps a document if it is newer.
+// take keeps a document, or what is published beside it, if it is newer.
 func (s *documents) take(value []byte) error {
+	if wire.IsNetworks(value) {
+		return s.crowded.take(value)
+	}
 	d, err := newDocument(value, s.pool)
 	if err != nil {
 		return err
@@ -191,6 +197,7 @@ func (s *documents) take(value []byte) error {
 	if old == nil || d.newer(old) {
 		s.byRoom[d.doc.Room] = d
 		s.kept.Observe(&d.doc)
+		s.heads.see(&d.doc, time.Now())
 	}
 	return nil
 }

@@ -33,12 +33,19 @@ type askedAnswer struct {
 
 // postEnter asks the log for admission. Asking again is always safe: the place is the log's, not the connection's.
 func (e *Edge) postEnter(ctx *fasthttp.RequestCtx) error {
-	room, t, err := e.placeFor(ctx, ActionEnter)
+	in, err := enterInput(ctx)
+	if err != nil {
+		return err
+	}
+	room, t, visit, err := e.placeFor(ctx, ActionEnter)
 	if err != nil {
 		return err
 	}
 	if e.surelyNotInvited(room.ID, &t) {
 		return turnedDown(wire.ReasonNotInvited, e.pause(room.ID))
+	}
+	if err := e.present(room, &t, in.Presence, visit); err != nil {
+		return err
 	}
 	o, err := e.command(ctx, room, &t, &wire.Ask{Visitor: t.Visitor})
 	if err != nil {
@@ -101,7 +108,10 @@ func (e *Edge) admit(ctx *fasthttp.RequestCtx, room Room, t *wire.Token, o wire.
 
 // postLeave gives a place up.
 func (e *Edge) postLeave(ctx *fasthttp.RequestCtx) error {
-	room, t, err := e.placeFor(ctx, ActionEnter)
+	if err := decode(ctx, &struct{}{}); err != nil {
+		return err
+	}
+	room, t, _, err := e.placeFor(ctx, ActionEnter)
 	if err != nil {
 		return err
 	}
@@ -118,29 +128,24 @@ func (e *Edge) postLeave(ctx *fasthttp.RequestCtx) error {
 }
 
 // placeFor is what enter and leave begin with: the room, the limits, and the token with its visitor.
-func (e *Edge) placeFor(ctx *fasthttp.RequestCtx, action string) (Room, wire.Token, error) {
-	room, err := e.room(ctx)
-	if err != nil {
-		return room, wire.Token{}, err
-	}
-	if err := decode(ctx, &struct{}{}); err != nil {
-		return room, wire.Token{}, err
+func (e *Edge) placeFor(ctx *fasthttp.RequestCtx, action string) (room Room, t wire.Token, visit Visit, err error) {
+	if room, err = e.room(ctx); err != nil {
+		return room, t, visit, err
 	}
 	who, err := e.visitor(ctx)
 	if err != nil {
-		return room, wire.Token{}, err
+		return room, t, visit, err
 	}
-	visit, err := e.visit(ctx, action, who)
-	if err != nil {
-		return room, wire.Token{}, err
+	if visit, err = e.visit(ctx, action, who); err != nil {
+		return room, t, visit, err
 	}
 	within, cancel := web.RequestContext(ctx)
 	defer cancel()
-	if _, err := e.judge(ctx, within, visit); err != nil {
-		return room, wire.Token{}, err
+	if _, err = e.judge(ctx, within, visit); err != nil {
+		return room, t, visit, err
 	}
-	t, err := e.token(ctx, room.ID, who)
-	return room, t, err
+	t, err = e.token(ctx, room.ID, who)
+	return room, t, visit, err
 }
 
 // command sends a fan's command about a place through the log and waits for its outcome. When none comes the answer is

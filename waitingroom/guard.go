@@ -31,8 +31,12 @@ type Guard interface {
 	Failed(v Visit)
 	// Algorithm is the name by which the solver knows the algorithm of a price.
 	Algorithm(price token.Price) (string, error)
-	// Networks are keyed hashes of a client's networks: IPv4 /32 and /24, IPv6 /56 and /48.
-	Networks(a netip.Addr) (narrow, wide [8]byte)
+	// Presence is the price of entering, Difficulty 0 for none.
+	Presence() token.Price
+	// Issued notes that a visit was given a challenge: while it can be answered it counts as a place.
+	Issued(v Visit)
+	// Networks are keyed hashes of a client's networks.
+	Networks(a netip.Addr) Networks
 	// Carrier says whether the address is in a listed carrier range.
 	Carrier(a netip.Addr) bool
 	// ClientAddress is the client behind a peer; header is the value of the header that Header names.
@@ -49,6 +53,11 @@ type Visit struct {
 	FetchSite      string
 	Visitor        wire.ID // hash of the visitor's secret; zero for none
 	Returning      bool    // the visitor brought a secret
+
+	// For arriving only: where it goes, where it comes from, and how many places those networks have there.
+	Room     int64
+	Networks Networks
+	Places   NetworkPlaces
 }
 
 // Verdict is the guard's answer. When Allow is false, Status says why: 429 (come back after RetryAfter) or 403.

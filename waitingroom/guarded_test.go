@@ -87,6 +87,8 @@ func TestJoin_EveryFieldOfTheChallengeTamperedIsRefused(t *testing.T) {
 		"edge":       func(c *wire.Challenge) { c.Edge++ },
 		"visitor":    func(c *wire.Challenge) { c.Visitor[0]++ },
 		"narrow":     func(c *wire.Challenge) { c.Narrow++ },
+		"broad":      func(c *wire.Challenge) { c.Broad++ },
+		"origin":     func(c *wire.Challenge) { c.Origin++ },
 		"wide":       func(c *wire.Challenge) { c.Wide++ },
 		"carrier":    func(c *wire.Challenge) { c.Carrier = !c.Carrier },
 		"random":     func(c *wire.Challenge) { c.Random[0]++ },

@@ -84,6 +84,9 @@ func turnedDown(reason wire.Reason, retry time.Duration) *web.Problem {
 			"This place belongs to another browser. A place cannot be passed on."+arriveAgain)
 	case wire.ReasonClosed, wire.ReasonWrongState:
 		p = problem(http.StatusConflict, "closed", "Closed", "The room is not taking that now. The page says when it opens.")
+	case wire.ReasonNetworkFull:
+		p = problem(http.StatusConflict, "network-full", "Too many from this network", "This network has as many places as are "+
+			"given for waiting alone. With JavaScript, or from another network, you get one.")
 	case wire.ReasonFull, wire.ReasonFuture, wire.ReasonExpired:
 		p = safe()
 	default:
@@ -127,7 +130,7 @@ func kindOf(p *web.Problem) string {
 // notices are the problems that the room's own page explains to a person, so that no form ends on a bare error.
 func noticed(kind string) bool {
 	switch kind {
-	case "not-invited", "gone", "too-late", "expired", "unknown-place", "closed", "turned-down", "try-again", "too-soon",
+	case "not-invited", "gone", "too-late", "expired", "unknown-place", "closed", "turned-down", "network-full", "presence", "try-again", "too-soon",
 		"not-recorded", "place-kept", "foreign-token", "foreign-challenge", "other-visitor", "other-room", "no-place", "not-ready",
 		"bad-invite", "foreign-invite", "other-room-invite", "expired-invite":
 		return true

@@ -52,6 +52,10 @@ type gate struct {
 	verdict func(Visit) Verdict
 	failed  atomic.Int64
 	checked atomic.Int64 // solutions looked at
+	issued  atomic.Int64
+
+	presence token.Price           // of entering
+	last     atomic.Pointer[Visit] // that was given a challenge
 }
 
 func (g *gate) Judge(_ context.Context, v Visit) Verdict {
@@ -65,9 +69,12 @@ func (g *gate) Algorithm(token.Price) (string, error) { return "sha256", nil }
 func (g *gate) Header() string                        { return "X-Forwarded-For" }
 func (g *gate) Carrier(netip.Addr) bool               { return false }
 
-func (g *gate) Networks(a netip.Addr) (narrow, wide [8]byte) {
+func (g *gate) Presence() token.Price { return g.presence }
+func (g *gate) Issued(v Visit)        { g.issued.Add(1); g.last.Store(&v) }
+
+func (g *gate) Networks(a netip.Addr) Networks {
 	sum := sha256.Sum256([]byte(a.String()))
-	return [8]byte(sum[:8]), [8]byte(sum[8:16])
+	return Networks{Narrow: binary.LittleEndian.Uint64(sum[:]), Wide: binary.LittleEndian.Uint64(sum[8:])}
 }
 
 // ClientAddress believes everybody: the stage is its own proxy.

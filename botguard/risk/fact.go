@@ -113,14 +113,24 @@ func (r Rule) compile() (condition, error) {
 	return c, nil
 }
 
-func (c *condition) holds(f *Facts) bool {
+// lowered remembers the last text that was searched, in lower case: most rules that search look at the same one.
+type lowered struct{ fact, text string }
+
+func (l *lowered) of(fact, s string) string {
+	if l.fact != fact {
+		l.fact, l.text = fact, strings.ToLower(s[:min(len(s), maxText)])
+	}
+	return l.text
+}
+
+func (c *condition) holds(f *Facts, low *lowered) bool {
 	switch c.kind {
 	case textFact:
 		s := f.text(c.rule.Fact)
 		if c.rule.Is == "missing" {
 			return strings.TrimSpace(s) == ""
 		}
-		return strings.Contains(strings.ToLower(s[:min(len(s), maxText)]), c.needle)
+		return strings.Contains(low.of(c.rule.Fact, s), c.needle)
 	case numberFact:
 		if c.rule.Is == "atLeast" {
 			return f.number(c.rule.Fact) >= c.number

@@ -172,8 +172,9 @@ type Result struct {
 // Evaluate adds up the rules that hold and takes the highest step that the score reaches.
 func (r *Rules) Evaluate(f Facts) Result {
 	out := Result{Action: Allow, Factor: 1}
+	var low lowered
 	for i := range r.conditions {
-		if c := &r.conditions[i]; c.holds(&f) {
+		if c := &r.conditions[i]; c.holds(&f, &low) {
 			out.Score += c.rule.Score
 			out.Matches = append(out.Matches, Match{Rule: c.rule.Name, Score: c.rule.Score, Why: c.rule.Why})
 		}

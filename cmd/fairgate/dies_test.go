@@ -312,7 +312,18 @@ func (v *townVisitor) place() (status int, at townPlace) {
 
 func (v *townVisitor) enter() (status int, kind string) {
 	status, b := v.d.call(http.MethodPost, v.d.roomAt(v.edge, "/enter"), v.headers(), map[string]string{})
-	var p struct{ Type string }
+	var p struct {
+		Type   string
+		Puzzle json.RawMessage
+	}
 	_ = json.Unmarshal(b, &p)
+	if status == http.StatusPreconditionRequired {
+		body, err := attendance(p.Puzzle)
+		if err != nil {
+			return status, err.Error()
+		}
+		status, b = v.d.call(http.MethodPost, v.d.roomAt(v.edge, "/enter"), v.headers(), json.RawMessage(body))
+		_ = json.Unmarshal(b, &p)
+	}
 	return status, p.Type
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"time"
 
 	"fairgate/botguard/puzzle"
@@ -17,6 +18,7 @@ import (
 type loadCommand struct {
 	Fans fansCommand `cmd:"" help:"Send fans through a whole sale."`
 	Wait waitCommand `cmd:"" help:"Have half a million people wait behind a CDN, all on this machine, and say what it costs."`
+	Bots botsCommand `cmd:"" help:"Send people and bots of several kinds into a pre-queue, all on this machine, and say who gets the tickets."`
 }
 
 type fansCommand struct {
@@ -61,9 +63,12 @@ func (c fansCommand) Run(ctx context.Context, out io.Writer) (err error) {
 	return err
 }
 
+// puzzles are all there are. They hold tables that take longer to make than an easy puzzle to solve.
+var puzzles = sync.OnceValues(func() (puzzle.Set, error) { return puzzle.NewSet(puzzle.SHA256{}, puzzle.NewHashWX()) })
+
 // solve is how a simulated fan's device works: it finds one sub-puzzle's nonce.
 func solve(algorithm string, seed [32]byte, sub int, k, difficulty uint32) ([]byte, error) {
-	set, err := puzzle.NewSet(puzzle.SHA256{}, puzzle.NewHashWX())
+	set, err := puzzles()
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
+	"fairgate/botguard"
 	"fairgate/internal/conf"
 	"fairgate/internal/store"
 )
@@ -40,6 +42,8 @@ type checkCommand struct {
 	configFlags
 	Print     bool `help:"Print the configuration in full, secrets left out."`
 	Reference bool `help:"Print the reference of every key (Markdown)."`
+
+	Explain map[string]string `help:"Say what the bot guard would make of a request: facts by name, such as \"userAgent=curl/8;address=192.0.2.7;failures=3;narrow=12\"."`
 }
 
 // Run loads and validates.
@@ -56,7 +60,24 @@ func (c checkCommand) Run(out io.Writer) error {
 		_, err = io.WriteString(out, conf.Dump(&cfg))
 		return err
 	}
+	if len(c.Explain) > 0 {
+		return explain(out, cfg.Botguard, c.Explain)
+	}
 	_, err = fmt.Fprintln(out, "the configuration is fine")
+	return err
+}
+
+// explain prints a verdict and its reasons.
+func explain(out io.Writer, c botguard.Config, facts map[string]string) error {
+	guard, err := botguard.New(c, botguard.Deps{})
+	if err != nil {
+		return err
+	}
+	lines, err := guard.Explain(facts)
+	if err != nil {
+		return fmt.Errorf("--explain: %w", err)
+	}
+	_, err = fmt.Fprintln(out, strings.Join(lines, "\n"))
 	return err
 }
 

@@ -213,8 +213,9 @@ func joinRoom(t *testing.T, c contract, room string) (visitor, token string) {
 func enterRoom(t *testing.T, c contract, room string, owner []string) (pass string) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
+	body := `{}`
 	for time.Now().Before(deadline) {
-		req, err := http.NewRequestWithContext(t.Context(), "POST", c.base+room+"/enter", strings.NewReader(`{}`))
+		req, err := http.NewRequestWithContext(t.Context(), "POST", c.base+room+"/enter", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -227,8 +228,12 @@ func enterRoom(t *testing.T, c contract, room string, owner []string) (pass stri
 		}
 		status := res.StatusCode
 		_ = res.Body.Close()
-		if status == 200 {
-			return c.call(200, "POST", room+"/enter", `{}`, owner...)["pass"].(string)
+		switch status {
+		case 200:
+			return c.call(200, "POST", room+"/enter", body, owner...)["pass"].(string)
+		case 428:
+			body = attend(t, c.call(428, "POST", room+"/enter", `{}`, owner...))
+			continue
 		}
 		if (status != 202 && status != 403) || (status == 403 && res.Header.Get("Retry-After") == "") {
 			t.Fatalf("enter answered %d", status)
@@ -240,4 +245,35 @@ func enterRoom(t *testing.T, c contract, room string, owner []string) (pass stri
 	}
 	t.Fatal("not let in")
 	return ""
+}
+
+// attend solves what the door asks for and is the body to ask with.
+func attend(t *testing.T, asked map[string]any) string {
+	t.Helper()
+	b, err := json.Marshal(asked["puzzle"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := attendance(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+// attendance is the proof of presence for a puzzle as the door asks it.
+func attendance(puzzle []byte) (body string, err error) {
+	var p struct {
+		Algorithm, Seed, Document string
+		K, Difficulty             uint32
+	}
+	if err := json.Unmarshal(puzzle, &p); err != nil {
+		return "", err
+	}
+	var seed [32]byte
+	if _, err := hex.Decode(seed[:], []byte(p.Seed)); err != nil {
+		return "", err
+	}
+	nonce, err := solve(p.Algorithm, seed, 0, p.K, p.Difficulty)
+	return fmt.Sprintf(`{"presence":{"document":%q,"solution":%q}}`, p.Document, base64.RawURLEncoding.EncodeToString(nonce)), err
 }

@@ -140,10 +140,13 @@ func (s *stack) drive(ctx context.Context, r rehearsal, seed uint64) (rehearsalR
 	return s.judge(ctx, r, fans, []string{path})
 }
 
-// roomServed waits until the edge serves the room's document: it learns of new rooms every now and then.
-func (s *stack) roomServed(ctx context.Context) error {
+// roomServed waits until the edge serves the room's document.
+func (s *stack) roomServed(ctx context.Context) error { return s.served(ctx, rehearsalRoom) }
+
+// served waits until the edge serves a room's document: it learns of new rooms every now and then.
+func (s *stack) served(ctx context.Context, room int64) error {
 	return settle(ctx, startTimeout, func(context.Context) (bool, error) {
-		status, _, err := fasthttp.Get(nil, fmt.Sprintf("%s/rooms/%d/queue", s.shopURL(), rehearsalRoom))
+		status, _, err := fasthttp.Get(nil, fmt.Sprintf("%s/rooms/%d/queue", s.shopURL(), room))
 		return status == fasthttp.StatusOK, err
 	})
 }

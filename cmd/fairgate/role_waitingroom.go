@@ -144,17 +144,32 @@ func (g fanGuard) Judge(ctx context.Context, v waitingroom.Visit) waitingroom.Ve
 	return waitingroom.Verdict{
 		Allow: d.Allow, Status: d.Status, RetryAfter: d.RetryAfter, Policy: policy, RateLimit: rate, Lane: lane,
 		AppealCode: d.AppealCode,
-		Price: token.Price{Algorithm: d.Price.Algorithm, SubPuzzles: d.Price.SubPuzzles, K: d.Price.K,
-			Difficulty: d.Price.Difficulty},
+		Price:      price(d.Price),
 	}
+}
+
+// Presence is what entering costs.
+func (g fanGuard) Presence() token.Price { return price(g.Guard.Presence()) }
+
+func price(p puzzle.Params) token.Price {
+	return token.Price{Algorithm: p.Algorithm, SubPuzzles: p.SubPuzzles, K: p.K, Difficulty: p.Difficulty}
 }
 
 func request(v waitingroom.Visit) botguard.Request {
 	return botguard.Request{
 		Action: v.Action, Address: v.Address, UserAgent: v.UserAgent, AcceptLanguage: v.AcceptLanguage, FetchSite: v.FetchSite,
 		Visitor: v.Visitor, Returning: v.Returning,
+		Room: v.Room, Networks: botguard.Networks(v.Networks), Places: botguard.Places(v.Places),
 	}
 }
+
+// Networks are a client's networks.
+func (g fanGuard) Networks(a netip.Addr) waitingroom.Networks {
+	return waitingroom.Networks(g.Guard.Networks(a))
+}
+
+// Issued notes a challenge.
+func (g fanGuard) Issued(v waitingroom.Visit) { g.Guard.Issued(request(v)) }
 
 func params(p token.Price) puzzle.Params {
 	return puzzle.Params{Algorithm: p.Algorithm, SubPuzzles: p.SubPuzzles, K: p.K, Difficulty: p.Difficulty}

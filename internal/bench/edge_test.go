@@ -55,7 +55,9 @@ func (g gate) Check(seed wire.Hash, p token.Price, solution []byte) error {
 
 func (gate) Failed(waitingroom.Visit)                                 {}
 func (gate) Algorithm(token.Price) (string, error)                    { return "sha256", nil }
-func (gate) Networks(netip.Addr) (narrow, wide [8]byte)               { return }
+func (gate) Networks(netip.Addr) (n waitingroom.Networks)             { return }
+func (gate) Presence() (p token.Price)                                { return }
+func (gate) Issued(waitingroom.Visit)                                 {}
 func (gate) Carrier(netip.Addr) bool                                  { return false }
 func (gate) ClientAddress(p netip.Addr, _ string) (netip.Addr, error) { return p, nil }
 func (gate) Header() string                                           { return "X-Forwarded-For" }

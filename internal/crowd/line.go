@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -25,18 +26,21 @@ const (
 	invitedPause = 500 * time.Millisecond
 )
 
+// puzzle is work as the server asks for it.
+type puzzle struct {
+	Algorithm  string `json:"algorithm"`
+	SubPuzzles int    `json:"subPuzzles"`
+	K          uint32 `json:"k"`
+	Difficulty uint32 `json:"difficulty"`
+	Seed       string `json:"seed"`
+}
+
 // challenge is the answer to an arrival.
 type challenge struct {
 	Challenge string `json:"challenge"`
 	Visitor   string `json:"visitor"`
 	Instant   string `json:"instant"`
-	Puzzle    struct {
-		Algorithm  string `json:"algorithm"`
-		SubPuzzles int    `json:"subPuzzles"`
-		K          uint32 `json:"k"`
-		Difficulty uint32 `json:"difficulty"`
-		Seed       string `json:"seed"`
-	} `json:"puzzle"`
+	Puzzle    puzzle
 }
 
 // maxSubPuzzles bounds what a server can make us solve.
@@ -255,8 +259,9 @@ func (f *fan) lookUp(ctx context.Context) error {
 func (f *fan) askToEnter(ctx context.Context) error {
 	with := []header{{"Queue-Visitor", f.visitor}, {"Queue-Token", f.place.Token}}
 	var d *seenDocument
+	body := map[string]any{}
 	for refused := 0; ; {
-		r, err := f.send(ctx, http.MethodPost, f.room("/enter"), map[string]string{}, with...)
+		r, err := f.send(ctx, http.MethodPost, f.room("/enter"), body, with...)
 		if err != nil {
 			return err
 		}
@@ -267,6 +272,11 @@ func (f *fan) askToEnter(ctx context.Context) error {
 		case r.status == http.StatusAccepted:
 			f.crowd.tally.saw("asked")
 			wait = askedPause(r)
+		case r.status == http.StatusPreconditionRequired && r.kind() == "presence":
+			if body, err = f.prove(ctx, &r); err != nil {
+				return err
+			}
+			continue
 		case r.status == http.StatusForbidden && r.kind() == "not-invited":
 			f.crowd.tally.saw("notInvited")
 		case r.status == http.StatusGone:
@@ -289,6 +299,24 @@ func (f *fan) askToEnter(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// prove solves the little that entering takes, and returns the body to ask with.
+func (f *fan) prove(ctx context.Context, r *reply) (map[string]any, error) {
+	var asked struct {
+		Puzzle struct {
+			puzzle
+			Document string `json:"document"`
+		} `json:"puzzle"`
+	}
+	if err := json.Unmarshal(r.body, &asked); err != nil {
+		return nil, &end{Failed, "enter: not a puzzle"}
+	}
+	solution, err := f.solve(ctx, &challenge{Puzzle: asked.Puzzle.puzzle})
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"presence": map[string]string{"document": asked.Puzzle.Document, "solution": solution}}, nil
 }
 
 // askedPause is when to ask again, by the answer's body.

@@ -37,10 +37,13 @@ type Room struct {
 // Shares are what lanes get of the outflow, per mille, while somebody stands in them; the normal lane gets the rest. Nil
 // stands for the default in brackets.
 type Shares struct {
-	Shared  *int // [100]
+	Shared  *int // [30]
 	Invited *int // [100]
-	Timed   *int // [50]
+	Timed   *int // [20], at most MaxTimedShare
 }
+
+// MaxTimedShare is the most that the lane without work may get, per mille: whoever stands there paid nothing.
+const MaxTimedShare = 20
 
 func (s *Shares) check() error {
 	sum := 0
@@ -48,7 +51,7 @@ func (s *Shares) check() error {
 		name  string
 		value **int
 		usual int
-	}{{"sharedShare", &s.Shared, 100}, {"invitedShare", &s.Invited, 100}, {"timedShare", &s.Timed, 50}} {
+	}{{"sharedShare", &s.Shared, 30}, {"invitedShare", &s.Invited, 100}, {"timedShare", &s.Timed, MaxTimedShare}} {
 		if *v.value == nil {
 			*v.value = &v.usual
 		}
@@ -58,6 +61,9 @@ func (s *Shares) check() error {
 		if sum += **v.value; sum > 1000 {
 			return &FieldError{v.name, "shares of at most 1000 per mille in all"}
 		}
+	}
+	if *s.Timed > MaxTimedShare {
+		return &FieldError{"timedShare", fmt.Sprintf("at most %d per mille of the outflow: whoever stands there paid nothing", MaxTimedShare)}
 	}
 	return nil
 }

@@ -20,6 +20,8 @@ func queueRecordWords(r wire.Record, body wire.Body) string {
 		return fmt.Sprintf("room %d: the draw's seed is revealed", r.Object)
 	case *wire.Join:
 		return fmt.Sprintf("%s joins room %d in the lane %s; it arrived at %s", place, r.Object, b.Lane, when(b.Instant))
+	case *wire.Enlist:
+		return fmt.Sprintf("%s joins room %d in the lane %s; it arrived at %s", place, r.Object, b.Lane, when(b.Instant))
 	case *wire.Ask:
 		return fmt.Sprintf("%s asks to be let into room %d", place, r.Object)
 	case *wire.Leave:

@@ -11,6 +11,7 @@ const (
 	KindLeave      Kind = 34
 	KindLeft       Kind = 35
 	KindSignal     Kind = 36
+	KindEnlist     Kind = 37
 )
 
 // NewQueueRecord returns an empty body of a kind of the log `queue`, or nil for an unknown kind.
@@ -40,6 +41,8 @@ func NewQueueRecord(k Kind) Body {
 		return new(Left)
 	case KindSignal:
 		return new(Signal)
+	case KindEnlist:
+		return new(Enlist)
 	}
 	return nil
 }
@@ -205,6 +208,21 @@ func (j *Join) fields(c *coder) {
 	c.u8(&j.Algorithm)
 	c.u32(&j.Difficulty)
 }
+
+// Enlist puts a visitor in line like Join, and by newer rules, which come with the kind of the record: a log that is read
+// again gives the same outcomes. Beside what caps count it carries the wide networks that only prices follow. Normal and
+// timed places count against the same caps, and above them a timed place is turned down: in the shared lane it would be one
+// that cost no work.
+type Enlist struct {
+	Join
+	Broad  uint64 // keyed hash of the IPv6 /32; 0 for none
+	Origin uint64 // keyed hash of the autonomous system's number; 0 for not known
+}
+
+// Kind is KindEnlist.
+func (*Enlist) Kind() Kind { return KindEnlist }
+
+func (e *Enlist) fields(c *coder) { e.Join.fields(c); c.u64(&e.Broad); c.u64(&e.Origin) }
 
 // Ask asks to enter. Ref is the token id; the edge has verified the token and the visitor's secret.
 type Ask struct {

@@ -38,6 +38,7 @@ const (
 	ReasonNotInvited      Reason = 42
 	ReasonGone            Reason = 43 // the place was used, left, or missed its turn for good
 	ReasonFuture          Reason = 44 // the instant lies ahead of log time by more than the bound
+	ReasonNetworkFull     Reason = 45 // the network has as many places as waiting without work gives
 )
 
 var reasonNames = [...]string{
@@ -51,6 +52,7 @@ var reasonNames = [...]string{
 	ReasonSecond: "already-paid", ReasonCapacityInUse: "capacity-in-use", ReasonCancelledByUser: "cancelled-by-user",
 	ReasonCancelledByShop: "cancelled-by-organiser", ReasonCaptureFailed: "capture-failed", ReasonTooLate: "too-late",
 	ReasonClosed: "closed", ReasonNotInvited: "not-invited", ReasonGone: "gone", ReasonFuture: "future",
+	ReasonNetworkFull: "network-full",
 }
 
 // String is the reason's name in answers and logs.

@@ -49,8 +49,8 @@ func (p *Place) TokenID() ID {
 }
 
 // Challenge is what a visitor gets on arrival: the place, the price, and when it must be back. Layout: version u8, type
-// u8 = 'C', KeyID u32, Place, Expires i64, Renewed u8, Algorithm u8, Sub u8, K u32, Difficulty u32, reserved 45 bytes
-// of zero, then the MAC over everything before it.
+// u8 = 'C', KeyID u32, Place, Expires i64, Renewed u8, Algorithm u8, Sub u8, K u32, Difficulty u32, Broad u64, Origin
+// u64, reserved 29 bytes of zero, then the MAC over everything before it.
 type Challenge struct {
 	KeyID uint32
 	Place
@@ -60,6 +60,8 @@ type Challenge struct {
 	Sub        uint8 // sub-puzzles
 	K          uint32
 	Difficulty uint32
+	Broad      uint64 // see Enlist
+	Origin     uint64
 }
 
 func (ch *Challenge) fields(c *coder) {
@@ -71,11 +73,15 @@ func (ch *Challenge) fields(c *coder) {
 	c.u8(&ch.Sub)
 	c.u32(&ch.K)
 	c.u32(&ch.Difficulty)
-	reserved(c, 140-4-70-8-1-1-1-4-4)
+	c.u64(&ch.Broad)
+	c.u64(&ch.Origin)
+	reserved(c, 140-4-70-8-1-1-1-4-4-8-8)
 }
 
 // Seed is the puzzle's seed: SHA-256 of the challenge's signed bytes, so that a solution fits one challenge only.
-func (ch *Challenge) Seed() Hash { return sha256.Sum256(AppendChallenge(nil, ch)) }
+func (ch *Challenge) Seed() Hash {
+	return sha256.Sum256(AppendChallenge(make([]byte, 0, ChallengeSize), ch))
+}
 
 // Token is a place in line as its owner carries it. Layout: version u8, type u8 = 'T', KeyID u32, Place, ID [16],
 // Expires i64, reserved 4, then the MAC.

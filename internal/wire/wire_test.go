@@ -151,12 +151,20 @@ func TestTokens_GoldenBytesAndSize(t *testing.T) {
 	var n uint64
 	var ch Challenge
 	fill(reflect.ValueOf(&ch), &n)
+	all := ch
+	ch.Broad, ch.Origin = 0, 0 // as challenges were before they had them
+	n -= 2
 	b := append(AppendChallenge(nil, &ch), make([]byte, MACSize)...)
 	if len(b) != ChallengeSize {
 		t.Fatalf("a challenge has %d bytes, ChallengeSize is %d", len(b), ChallengeSize)
 	}
 	golden(t, "challenge", b)
 	if got, _, _, err := ParseChallenge(b); err != nil || got != ch {
+		t.Fatalf("%+v %v", got, err)
+	}
+	b = append(AppendChallenge(nil, &all), make([]byte, MACSize)...)
+	golden(t, "challenge-counted", b)
+	if got, _, _, err := ParseChallenge(b); err != nil || got != all {
 		t.Fatalf("%+v %v", got, err)
 	}
 	var tok Token

@@ -19,8 +19,9 @@ const (
 	endedFor = 10 * sale.Minute
 )
 
-// Documents makes the queue document of every room that fans may be looking at, as of the last tick. It changes
-// nothing; the leader calls it about once a second. The bytes are the callee's to keep.
+// Documents makes the queue document of every room that fans may be looking at, as of the last tick, and beside it, where
+// there are any, the list of its crowded networks (wire.Networks). It changes nothing; the leader calls it about once a
+// second. The bytes are the callee's to keep.
 func (m *Machine) Documents(c *sale.LogClock, each func(room int64, document []byte)) {
 	for _, rm := range m.rooms {
 		switch {
@@ -33,6 +34,9 @@ func (m *Machine) Documents(c *sale.LogClock, each func(room int64, document []b
 		// Nothing in the document can fail to encode.
 		if b, err := json.Marshal(&d); err == nil {
 			each(rm.id, b)
+		}
+		if list := rm.crowded(); len(list) > 0 && rm.state != wire.RoomEnded {
+			each(rm.id, wire.AppendNetworks(nil, &wire.Networks{Room: rm.id, Epoch: c.Epoch, Offset: m.tick.offset, List: list}))
 		}
 	}
 }

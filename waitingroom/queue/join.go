@@ -5,15 +5,25 @@ import (
 	"fairgate/internal/wire"
 )
 
-// applyJoin puts a place in line, for good: its key, its lane and its visitor never change again (a draw gives the key
-// once). The same token again is the same place; a visitor's second place is kept only if it is by invitation and the first
-// is not, or else if it is the earlier one.
+// applyJoin reads a join of the first rules: timed places count against no cap, and nothing wider than a /24 is known.
 func (m *Machine) applyJoin(c *sale.LogClock, r *wire.Record, out *wire.Outcomes) {
-	j := &m.join
-	rm := m.open(r, j, out)
-	if rm == nil {
-		return
+	m.enlist.Broad, m.enlist.Origin = 0, 0
+	if rm := m.open(r, &m.enlist.Join, out); rm != nil {
+		m.place(c, rm, r, false, out)
 	}
+}
+
+func (m *Machine) applyEnlist(c *sale.LogClock, r *wire.Record, out *wire.Outcomes) {
+	if rm := m.open(r, &m.enlist, out); rm != nil {
+		m.place(c, rm, r, true, out)
+	}
+}
+
+// place puts a place in line, for good: its key, its lane and its visitor never change again (a draw gives the key once).
+// The same token again is the same place; a visitor's second place is kept only if it is the better one. capped says that the
+// newer rules hold: timed places count against the caps, and a place by invitation is better than any without.
+func (m *Machine) place(c *sale.LogClock, rm *room, r *wire.Record, capped bool, out *wire.Outcomes) {
+	j := &m.enlist.Join
 	token := r.Ref
 	if index, ok := rm.tokens.findToken(&rm.places, &token); ok {
 		rm.joinAgain(index, j, out)
@@ -23,19 +33,28 @@ func (m *Machine) applyJoin(c *sale.LogClock, r *wire.Record, out *wire.Outcomes
 		turnDown(r, reason, out)
 		return
 	}
-	voided := wire.ID{}
 	visitor := visitorOf(&j.Visitor)
-	if index, ok := rm.visitors.findVisitor(&rm.places, &visitor); ok && !rm.places.at(index).state().Over() {
+	index, second := rm.visitors.findVisitor(&rm.places, &visitor)
+	second = second && !rm.places.at(index).state().Over()
+	if second {
 		old := rm.places.at(index)
-		if old.state() != Waiting || !rm.betters(j, token, old) {
+		if old.state() != Waiting || !rm.betters(j, token, old, capped) {
 			out.Add(&wire.PlaceKept{Token: old.token, Visitor: j.Visitor})
 			return
 		}
+	}
+	if capped && j.Lane == wire.LaneTimed && rm.networksFull(j) {
+		turnDown(r, wire.ReasonNetworkFull, out)
+		return
+	}
+	voided := wire.ID{}
+	if second {
+		old := rm.places.at(index)
 		rm.lanes[old.lane()].waiting.remove(&rm.places, index)
 		rm.over(index, Void)
 		voided = old.token
 	}
-	rm.add(c, token, j, &m.joined)
+	rm.add(c, token, &m.enlist, capped, &m.joined)
 	m.places++
 	out.Add(&m.joined)
 	if voided != (wire.ID{}) {
@@ -45,9 +64,9 @@ func (m *Machine) applyJoin(c *sale.LogClock, r *wire.Record, out *wire.Outcomes
 
 // betters says that a visitor's new place is kept instead of one that waits: by invitation instead of without, else whoever
 // arrived earlier. A code that has no place left invites nobody, so trying one costs nothing.
-func (rm *room) betters(j *wire.Join, token wire.ID, old *place) bool {
-	invited := j.Lane == wire.LaneInvited && uint64(rm.codes.live(rm.codes.find(j.Narrow))) < j.Wide
-	if was := old.lane() == wire.LaneInvited; was != invited {
+func (rm *room) betters(j *wire.Join, token wire.ID, old *place, capped bool) bool {
+	invited := capped && j.Lane == wire.LaneInvited && uint64(rm.codes.live(rm.codes.find(j.Narrow))) < j.Wide
+	if was := capped && old.lane() == wire.LaneInvited; was != invited {
 		return invited
 	}
 	return !old.arrivedBefore(j.Instant, token)
@@ -82,16 +101,20 @@ func (m *Machine) mayJoin(c *sale.LogClock, rm *room, token *wire.ID, j *wire.Jo
 }
 
 // add records a place and fills in the outcome.
-func (rm *room) add(c *sale.LogClock, token wire.ID, j *wire.Join, said *wire.Joined) {
+func (rm *room) add(c *sale.LogClock, token wire.ID, e *wire.Enlist, capped bool, said *wire.Joined) {
+	j := &e.Join
 	p := newPlace(token, &j.Visitor, j.Instant, j.Lane)
 	if j.Carrier {
 		p.mark(markCarrier)
 	}
-	switch j.Lane {
-	case wire.LaneNormal:
+	switch {
+	case j.Lane == wire.LaneNormal, j.Lane == wire.LaneTimed && capped:
 		rm.count(&p, j)
-	case wire.LaneInvited:
+	case j.Lane == wire.LaneInvited:
 		rm.countInvite(&p, j)
+	}
+	if j.Lane != wire.LaneInvited {
+		rm.crowd(&p, e)
 	}
 	index := rm.places.add(p)
 	rm.tokens.put(&rm.places, index)
@@ -110,10 +133,17 @@ func (rm *room) add(c *sale.LogClock, token wire.ID, j *wire.Join, said *wire.Jo
 	said.Ahead = uint32(l.waiting.insert(&rm.places, index))
 }
 
-// count puts a place that asked for the normal lane into its networks' counts, or into the shared lane if they are full.
+// networksFull says that the networks of a join have as many places as the caps allow.
+func (rm *room) networksFull(j *wire.Join) bool {
+	return rm.networks.full(rm.networks.narrow.find(j.Narrow), rm.networks.wide.find(j.Wide), j.Carrier, rm.caps())
+}
+
+func (rm *room) caps() *caps { return &caps{rm.def.CapNarrow, rm.def.CapWide, rm.def.CapCarrier} }
+
+// count puts a place into its networks' counts, or into the shared lane if they are full.
 func (rm *room) count(p *place, j *wire.Join) {
 	narrow, wide := rm.networks.narrow.find(j.Narrow), rm.networks.wide.find(j.Wide)
-	if rm.networks.full(narrow, wide, j.Carrier, &caps{rm.def.CapNarrow, rm.def.CapWide, rm.def.CapCarrier}) {
+	if rm.networks.full(narrow, wide, j.Carrier, rm.caps()) {
 		p.setLane(wire.LaneShared)
 		return
 	}

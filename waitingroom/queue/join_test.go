@@ -302,7 +302,7 @@ func TestInvite_OneVisitorKeepsThePlaceByInvitationUnlessTheCodeIsUsedUp(t *test
 		j := h.fan(visitor)
 		j.Narrow, j.Wide, j.Lane = 77, uses, wire.LaneInvited
 		j.Instant += later
-		return h.apply(hall, id(token), j)
+		return h.apply(hall, id(token), &wire.Enlist{Join: *j})
 	}
 	h.join(1)
 	if j := answer[*wire.Joined](h, coded(2, 1, 1, 5)); j.Lane != wire.LaneInvited || h.place(1).State != Void {
@@ -310,7 +310,7 @@ func TestInvite_OneVisitorKeepsThePlaceByInvitationUnlessTheCodeIsUsedUp(t *test
 	}
 	earlier := h.fan(1) // of a tab that knew of no code
 	earlier.Instant -= 5
-	if k := answer[*wire.PlaceKept](h, h.apply(hall, id(3), earlier)); k.Token != id(2) {
+	if k := answer[*wire.PlaceKept](h, h.apply(hall, id(3), &wire.Enlist{Join: *earlier})); k.Token != id(2) {
 		t.Errorf("kept %+v", k)
 	}
 	h.join(4)

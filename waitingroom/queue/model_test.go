@@ -78,9 +78,11 @@ func (m *model) see(body wire.Body, ref wire.ID, got []told) {
 		case *wire.OutflowSet:
 			m.cap = b.Cap
 		case *wire.Joined:
-			m.joined(b, ref, body.(*wire.Join))
+			j, capped := joinIn(body)
+			m.joined(b, ref, j, capped)
 		case *wire.PlaceKept:
-			m.kept(b, o.Ref, i == 0, body.(*wire.Join))
+			j, capped := joinIn(body)
+			m.kept(b, o.Ref, i == 0, j, capped)
 		case *wire.InvitedUpTo:
 			m.invited(b)
 		case *wire.Missed:
@@ -99,23 +101,32 @@ func (m *model) see(body wire.Body, ref wire.ID, got []told) {
 	m.settled(body)
 }
 
-func (m *model) joined(b *wire.Joined, token wire.ID, j *wire.Join) {
+// joinIn is the join in a record, and whether it is of the rules by which the timed lane has caps.
+func joinIn(body wire.Body) (j *wire.Join, capped bool) {
+	if e, ok := body.(*wire.Enlist); ok {
+		return &e.Join, true
+	}
+	return body.(*wire.Join), false
+}
+
+func (m *model) joined(b *wire.Joined, token wire.ID, j *wire.Join, capped bool) {
 	s := &spot{token: token, visitor: j.Visitor, instant: j.Instant, key: b.Key, lane: j.Lane, narrow: j.Narrow, wide: j.Wide, carrier: j.Carrier}
 	m.must(b.Key == wire.OrderKey{Class: 1, Key: uint64(j.Instant), Token: token}, "key %+v", b)
 	for _, o := range m.places {
 		if o.visitor == s.visitor && !o.state.Over() {
 			better := s.key.Less(o.key)
-			if invited := m.byInvitation(j); invited != (o.lane == wire.LaneInvited) {
+			if invited := m.byInvitation(j); capped && invited != (o.lane == wire.LaneInvited) {
 				better = invited
 			}
 			m.must(o.state == Waiting && better, "a second place beside %+v", o)
 			o.state = Void
 		}
 	}
-	if s.lane == wire.LaneNormal {
+	if s.lane == wire.LaneNormal || s.lane == wire.LaneTimed && capped {
 		narrow := m.count(func(o *spot) bool { return o.counted && !o.state.Over() && o.narrow == s.narrow })
 		wide := m.count(func(o *spot) bool { return o.counted && !o.carrier && !o.state.Over() && o.wide == s.wide })
 		s.counted = (s.carrier && narrow < 200) || (!s.carrier && narrow < 4 && wide < 16)
+		m.must(s.counted || s.lane != wire.LaneTimed, "a timed place above the caps")
 		if !s.counted {
 			s.lane = wire.LaneShared
 		}
@@ -134,7 +145,7 @@ func (m *model) joined(b *wire.Joined, token wire.ID, j *wire.Join) {
 	m.places = append(m.places, s)
 }
 
-func (m *model) kept(b *wire.PlaceKept, ref wire.ID, answer bool, j *wire.Join) {
+func (m *model) kept(b *wire.PlaceKept, ref wire.ID, answer bool, j *wire.Join, capped bool) {
 	s := m.find(b.Token)
 	m.must(s != nil && s.visitor == j.Visitor, "kept %+v", b)
 	if voided := m.find(ref); voided != nil {
@@ -142,7 +153,7 @@ func (m *model) kept(b *wire.PlaceKept, ref wire.ID, answer bool, j *wire.Join) 
 		return
 	}
 	better := s.key.Less(wire.OrderKey{Class: 1, Key: uint64(j.Instant), Token: ref})
-	if invited := m.byInvitation(j); invited != (s.lane == wire.LaneInvited) {
+	if invited := m.byInvitation(j); capped && invited != (s.lane == wire.LaneInvited) {
 		better = !invited
 	}
 	m.must(answer && !s.state.Over() && (s.state != Waiting || better), "kept the later place %+v", s)
@@ -268,7 +279,11 @@ func TestQueue_KeepsItsInvariants(t *testing.T) {
 				}
 				n := tokens + 1
 				tokens = n
-				both(func(h *harness) { h.apply(hall, id(n), j) })
+				body := wire.Body(j)
+				if rapid.Bool().Draw(t, "newer rules") {
+					body = &wire.Enlist{Join: *j, Broad: rapid.Uint64Range(0, 2).Draw(t, "broad"), Origin: rapid.Uint64Range(0, 2).Draw(t, "origin")}
+				}
+				both(func(h *harness) { h.apply(hall, id(n), body) })
 			case 4: // everybody at once, so that slots are given to people who are not there any more
 				for n := 1; n <= tokens; n++ {
 					if s := m.find(id(n)); s != nil {

@@ -7,7 +7,7 @@ import (
 	"fairgate/internal/wire"
 )
 
-// Where the body of a Join that is not decoded yet keeps what is looked up, in bytes; and how long it is at least.
+// Where the body of a Join, and of an Enlist, that is not decoded yet keeps what is looked up, in bytes; and how long it is at least.
 const (
 	joinVisitor = 12
 	joinLane    = 28
@@ -24,7 +24,8 @@ func (m *Machine) Prefetch(step int, _ int64, batch []wire.Record) {
 	}
 	for i := range batch {
 		r := &batch[i]
-		if r.Kind != wire.KindJoin && r.Kind != wire.KindAsk && r.Kind != wire.KindLeave {
+		joins := r.Kind == wire.KindJoin || r.Kind == wire.KindEnlist
+		if !joins && r.Kind != wire.KindAsk && r.Kind != wire.KindLeave {
 			continue
 		}
 		at, ok := m.find(r.Object)
@@ -33,7 +34,7 @@ func (m *Machine) Prefetch(step int, _ int64, batch []wire.Record) {
 		}
 		rm := m.rooms[at]
 		switch {
-		case r.Kind == wire.KindJoin:
+		case joins:
 			rm.prefetchJoin(step, r)
 		case step == 0:
 			rm.tokens.table.prefetch(hashToken(&r.Ref))
@@ -52,7 +53,7 @@ func (rm *room) prefetchJoin(step int, r *wire.Record) {
 	n := &rm.networks
 	narrow := binary.LittleEndian.Uint64(r.Body[joinNarrow:])
 	wide := binary.LittleEndian.Uint64(r.Body[joinWide:])
-	normal := r.Body[joinLane] == byte(wire.LaneNormal)
+	normal := r.Body[joinLane] == byte(wire.LaneNormal) || r.Body[joinLane] == byte(wire.LaneTimed)
 	if step == 0 {
 		visitor := visitorID(r.Body[joinVisitor:])
 		rm.tokens.table.prefetch(hashToken(&r.Ref))

@@ -49,7 +49,7 @@ type Machine struct {
 	tick    tick
 
 	// Decoded records and outcomes under way, kept so that a join allocates nothing.
-	join   wire.Join
+	enlist wire.Enlist
 	ask    wire.Ask
 	joined wire.Joined
 }
@@ -80,6 +80,8 @@ func (m *Machine) Apply(c *sale.LogClock, offset int64, r wire.Record, out *wire
 	switch r.Kind {
 	case wire.KindJoin:
 		m.applyJoin(c, &r, out)
+	case wire.KindEnlist:
+		m.applyEnlist(c, &r, out)
 	case wire.KindAsk:
 		m.applyAsk(c, &r, out)
 	case wire.KindLeave:

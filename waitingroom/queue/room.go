@@ -40,6 +40,7 @@ type room struct {
 	tokens, visitors finder
 	networks         networks
 	codes            counts // places by invite code, live or let in
+	crowds           crowds
 	stays            stays
 	passes           map[wire.ID]uint32 // lookup only: usable passes
 	graces           deadlines          // elapsed time

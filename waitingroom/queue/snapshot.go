@@ -66,6 +66,14 @@ func (rm *room) snapshot(dst []byte) []byte {
 	for i := range rm.places.n {
 		dst = rm.snapshotPlace(dst, i)
 	}
+	for i := range rm.crowds {
+		c := &rm.crowds[i]
+		dst = binary.LittleEndian.AppendUint32(dst, c.entries.n)
+		for i := range c.entries.n {
+			e := c.entries.at(i)
+			dst = binary.LittleEndian.AppendUint32(appendInts(dst, e.key), e.live)
+		}
+	}
 	return dst
 }
 
@@ -239,7 +247,24 @@ func (r *reader) room(most int) *room {
 	if r.err == nil {
 		r.placesOf(rm, n)
 	}
+	for i := range rm.crowds {
+		r.crowd(&rm.crowds[i], int(rm.joined))
+	}
 	return rm
+}
+
+// crowd reads the networks of a span: never more than places were recorded, and each once.
+func (r *reader) crowd(c *counts, most int) {
+	const size = 8 + 4
+	n := int(r.u32())
+	r.check(n <= most && n <= len(r.src)/size)
+	for i := 0; i < n && r.err == nil; i++ {
+		key, live := r.u64(), r.u32()
+		r.check(key != 0 && live > 0 && c.find(key) == nothing)
+		if r.err == nil {
+			c.raise(key, live)
+		}
+	}
 }
 
 func (r *reader) sources(rm *room) {
@@ -324,7 +349,7 @@ func (r *reader) countedBy(rm *room, i uint32) uint32 {
 		rm.codes.entries.at(code).live++
 		return code
 	}
-	r.check(!p.state().Over() && p.lane() == wire.LaneNormal)
+	r.check(!p.state().Over() && (p.lane() == wire.LaneNormal || p.lane() == wire.LaneTimed))
 	narrow, wide := r.u64(), r.u64()
 	n := &rm.networks
 	return n.raise(i, n.narrow.find(narrow), n.wide.find(wide), narrow, wide, p.has(markCarrier))

@@ -68,12 +68,21 @@ func VisitorHash(secret [VisitorSize]byte) wire.ID {
 	return wire.ID(sum[:16])
 }
 
+// Wider is what prices count beside the place's own networks; see wire.Enlist.
+type Wider struct{ Broad, Origin uint64 }
+
 // MintChallenge signs a place as it arrives. The caller fills the place, Random from a source of random bits. The
 // result is a function of its arguments: wire.ChallengeSize bytes. It fails with ErrKey if no key covers the instant.
 func (k *Keys) MintChallenge(place wire.Place, price Price) ([]byte, error) {
+	return k.MintCounted(place, price, Wider{})
+}
+
+// MintCounted is MintChallenge for a place that is counted by wider networks too.
+func (k *Keys) MintCounted(place wire.Place, price Price, wider Wider) ([]byte, error) {
 	ch := wire.Challenge{
 		Place: place, Expires: place.Instant + ChallengeLife,
 		Algorithm: price.Algorithm, Sub: price.SubPuzzles, K: price.K, Difficulty: price.Difficulty,
+		Broad: wider.Broad, Origin: wider.Origin,
 	}
 	return k.signChallenge(&ch)
 }
@@ -201,10 +210,13 @@ func sign(key *Key, b []byte) []byte {
 }
 
 // Join is the log record of an answered challenge: the token id, which is the record's Ref, and the body.
-func Join(ch *wire.Challenge) (wire.ID, wire.Join) {
-	return ch.TokenID(), wire.Join{
-		Instant: ch.Instant, Edge: ch.Edge, Visitor: ch.Visitor, Lane: ch.Lane, Carrier: ch.Carrier,
-		Narrow: ch.Narrow, Wide: ch.Wide, Algorithm: ch.Algorithm, Difficulty: ch.Difficulty,
+func Join(ch *wire.Challenge) (wire.ID, wire.Enlist) {
+	return ch.TokenID(), wire.Enlist{
+		Join: wire.Join{
+			Instant: ch.Instant, Edge: ch.Edge, Visitor: ch.Visitor, Lane: ch.Lane, Carrier: ch.Carrier,
+			Narrow: ch.Narrow, Wide: ch.Wide, Algorithm: ch.Algorithm, Difficulty: ch.Difficulty,
+		},
+		Broad: ch.Broad, Origin: ch.Origin,
 	}
 }
 

@@ -85,7 +85,8 @@ func (q *queue) effect(m *room, s seen) {
 	case *wire.PlaceKept:
 		m.steps--
 		now := m.visitors[p.visitor]
-		if q.t.record.Kind != wire.KindJoin || p.standing != void || s.Seq != q.t.seq+1 || b.Token != now.token || b.Token != q.t.record.Ref ||
+		joins := q.t.record.Kind == wire.KindJoin || q.t.record.Kind == wire.KindEnlist
+		if !joins || p.standing != void || s.Seq != q.t.seq+1 || b.Token != now.token || b.Token != q.t.record.Ref ||
 			b.Visitor != p.visitor {
 			q.t.fail(2, "outcome number %d: place %s was not replaced by %s", s.Seq, wire.Hex(p.token), wire.Hex(b.Token))
 		}

@@ -2,7 +2,9 @@ package model
 
 import "fairgate/internal/wire"
 
-func (q *queue) join(r wire.Record, m *room, j *wire.Join) wire.Body {
+// join answers a join; capped ones are of the rules by which the timed lane has the caps of the normal one, and a place by
+// invitation is better than one without.
+func (q *queue) join(r wire.Record, m *room, j *wire.Join, capped bool) wire.Body {
 	if p := m.places[r.Ref]; p != nil {
 		if p.standing == void {
 			return &wire.PlaceKept{Token: m.visitors[p.visitor].token, Visitor: j.Visitor}
@@ -17,18 +19,23 @@ func (q *queue) join(r wire.Record, m *room, j *wire.Join) wire.Body {
 		earlier := old.instant < j.Instant || old.instant == j.Instant && string(old.token[:]) <= string(r.Ref[:])
 		byInvitation := m.laneOf(j) == wire.LaneInvited
 		keep := earlier
-		if byInvitation != (old.lane == wire.LaneInvited) {
+		if capped && byInvitation != (old.lane == wire.LaneInvited) {
 			keep = !byInvitation
 		}
 		if old.standing != waiting || keep {
 			return &wire.PlaceKept{Token: old.token, Visitor: j.Visitor}
 		}
+	}
+	if capped && j.Lane == wire.LaneTimed && m.full(j) {
+		return down(r, wire.ReasonNetworkFull)
+	}
+	if old != nil && !old.over() {
 		l := &m.lanes[old.lane]
 		l.waiting = remove(l.waiting, old)
 		m.finish(old, void)
 		q.must = old
 	}
-	return q.add(r, m, j)
+	return q.add(r, m, j, capped)
 }
 
 func (q *queue) mayJoin(r wire.Record, m *room, j *wire.Join) wire.Reason {
@@ -48,10 +55,10 @@ func (q *queue) mayJoin(r wire.Record, m *room, j *wire.Join) wire.Reason {
 	return wire.ReasonNone
 }
 
-func (q *queue) add(r wire.Record, m *room, j *wire.Join) wire.Body {
+func (q *queue) add(r wire.Record, m *room, j *wire.Join, capped bool) wire.Body {
 	p := &place{token: r.Ref, visitor: j.Visitor, key: wire.OrderKey{Class: 1, Key: uint64(j.Instant), Token: r.Ref}, lane: m.laneOf(j),
 		instant: j.Instant, narrow: j.Narrow, wide: j.Wide, carrier: j.Carrier, standing: waiting}
-	if j.Lane == wire.LaneNormal && p.lane == wire.LaneNormal {
+	if j.Lane == wire.LaneNormal && p.lane == wire.LaneNormal || capped && j.Lane == wire.LaneTimed {
 		p.counted = true
 		m.narrow[p.narrow]++
 		if !p.carrier {
@@ -81,17 +88,18 @@ func (m *room) laneOf(j *wire.Join) wire.Lane {
 	if j.Lane == wire.LaneInvited && m.codes[j.Narrow] >= j.Wide {
 		return wire.LaneShared
 	}
-	if j.Lane != wire.LaneNormal {
-		return j.Lane
-	}
-	full := m.narrow[j.Narrow] >= m.def.CapNarrow || m.wide[j.Wide] >= m.def.CapWide
-	if j.Carrier {
-		full = m.narrow[j.Narrow] >= m.def.CapCarrier
-	}
-	if full {
+	if j.Lane == wire.LaneNormal && m.full(j) {
 		return wire.LaneShared
 	}
-	return wire.LaneNormal
+	return j.Lane
+}
+
+// full says that a join's network has as many places as the caps allow.
+func (m *room) full(j *wire.Join) bool {
+	if j.Carrier {
+		return m.narrow[j.Narrow] >= m.def.CapCarrier
+	}
+	return m.narrow[j.Narrow] >= m.def.CapNarrow || m.wide[j.Wide] >= m.def.CapWide
 }
 
 // finish ends a place for good and gives its networks their count back.

@@ -187,7 +187,9 @@ func (q *queue) command(r wire.Record) expected {
 	case *wire.Reveal:
 		return expected{r.Object, r.Ref, q.revealed(r, m, b)}
 	case *wire.Join:
-		return expected{r.Object, r.Ref, q.join(r, m, b)}
+		return expected{r.Object, r.Ref, q.join(r, m, b, false)}
+	case *wire.Enlist:
+		return expected{r.Object, r.Ref, q.join(r, m, &b.Join, true)}
 	case *wire.Ask:
 		return expected{r.Object, r.Ref, q.ask(r, m, b)}
 	case *wire.Leave:

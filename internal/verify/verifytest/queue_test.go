@@ -145,6 +145,10 @@ func (w *queueWorld) join() {
 	} else {
 		w.places = append(w.places, v)
 	}
+	if w.i("rules", 0, 1) == 1 {
+		w.send(w.header(v.room, v.token), &wire.Enlist{Join: *j, Broad: uint64(w.i("broad", 0, 2)), Origin: uint64(w.i("origin", 0, 2))})
+		return
+	}
 	w.send(w.header(v.room, v.token), j)
 }
 

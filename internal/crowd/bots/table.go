@@ -1,0 +1,121 @@
+package bots
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// column is one of the table of results.
+type column struct {
+	name string
+	of   func(r *Report) string
+}
+
+func share(v float64) string { return strconv.FormatFloat(v, 'f', 4, 64) }
+func short(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) }
+
+// columns are those of the table of results; the first three name a run.
+func columns() []column {
+	token := func(kind Kind, half bool, of func(Seconds) float64) func(r *Report) string {
+		name := kind.String()
+		if half {
+			name += " at half the speed"
+		}
+		return func(r *Report) string { return short(of(r.Token[name])) }
+	}
+	base, twice, eight := func(s Seconds) float64 { return s.Base }, func(s Seconds) float64 { return s.Twice }, func(s Seconds) float64 { return s.Eight }
+	list := []column{
+		{"profile", func(r *Report) string { return r.Profile }},
+		{"order", func(r *Report) string { return r.Order }},
+		{"scale", func(r *Report) string { return strconv.FormatFloat(r.Scale, 'g', -1, 64) }},
+		{"human_win", func(r *Report) string { return share(r.HumanWin) }},
+		{"expected", func(r *Report) string { return share(r.Expected) }},
+		{"human_denial", func(r *Report) string { return share(r.Denial) }},
+		{"odds_carrier_listed", func(r *Report) string { return short(r.OddsListed) }},
+		{"odds_carrier_unlisted", func(r *Report) string { return short(r.OddsUnlisted) }},
+		{"odds_slow_phone", func(r *Report) string { return short(r.OddsLow) }},
+		{"timed_win", func(r *Report) string { return share(r.PlainWin) }},
+		{"timed_share", func(r *Report) string { return share(r.PlainShare) }},
+		{"shared_win", func(r *Report) string { return share(r.SharedWin) }},
+		{"shared_share", func(r *Report) string { return share(r.SharedShare) }},
+		{"people", func(r *Report) string { return strconv.Itoa(r.People) }},
+		{"tickets", func(r *Report) string { return strconv.Itoa(r.Tickets) }},
+		{"bot_places", func(r *Report) string { return strconv.Itoa(r.Places) }},
+		{"mean_price", func(r *Report) string { return short(r.MeanPrice) }},
+		{"bot_price", func(r *Report) string { return short(r.BotPrice) }},
+		{"server_hours_per_1000", func(r *Report) string { return share(r.ServerHours) }},
+	}
+	for _, kind := range []Kind{Low, Mid, Laptop} {
+		for i, of := range []func(Seconds) float64{base, twice, eight} {
+			list = append(list, column{fmt.Sprintf("%s_p95_%dx", kind, []int{1, 2, 8}[i]), token(kind, false, of)})
+		}
+		list = append(list, column{fmt.Sprintf("half_%s_p95_1x", kind), token(kind, true, base)})
+	}
+	return append(list, column{"compress", func(r *Report) string { return short(r.Compress) }},
+		column{"latency_p95", func(r *Report) string { return strconv.FormatFloat(r.Latency, 'f', 3, 64) }})
+}
+
+const named = 3 // columns that name a run
+
+// Rows is the table of results, its heading first.
+func Rows(reports []Report, commit string) []string {
+	if commit == "" {
+		commit = "unknown"
+	}
+	var heading []string
+	for _, c := range columns() {
+		heading = append(heading, c.name)
+	}
+	rows := []string{strings.Join(append(heading, "commit"), "\t")}
+	for i := range reports {
+		var row []string
+		for _, c := range columns() {
+			row = append(row, c.of(&reports[i]))
+		}
+		rows = append(rows, strings.Join(append(row, commit), "\t"))
+	}
+	return rows
+}
+
+// Merge puts new rows into a table, in the place of those of the same run.
+func Merge(table string, fresh []string) ([]string, error) {
+	if strings.TrimSpace(table) == "" {
+		return fresh, nil
+	}
+	rows := strings.Split(strings.TrimRight(table, "\n"), "\n")
+	if rows[0] != fresh[0] {
+		return nil, errors.New("a table with other columns; move it away")
+	}
+	name := func(row string) string { return strings.Join(strings.SplitN(row, "\t", named+1)[:named], " ") }
+	for _, f := range fresh[1:] {
+		rows = append(slices.DeleteFunc(rows, func(row string) bool { return name(row) == name(f) }), f)
+	}
+	slices.SortStableFunc(rows[1:], func(a, b string) int { return strings.Compare(name(a), name(b)) })
+	return rows, nil
+}
+
+// Text is a report for people to read.
+func (r Report) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s: people got %.1f %% of %d tickets", r.Profile, r.Order, 100*r.HumanWin, r.Tickets)
+	if r.Expected > 0 {
+		fmt.Fprintf(&b, " (%.1f %% over all draws)", 100*r.Expected)
+	}
+	fmt.Fprintf(&b, "; %d people, %d of them without a place %v; %d bots' places at %.1f times the base price, %.2f server-hours a thousand\n",
+		r.People, int(r.Denial*float64(r.People)+0.5), r.Denials, r.Places, r.BotPrice, r.ServerHours)
+	fmt.Fprintf(&b, "  odds: carrier listed %.2f, unlisted %.2f, slow phone %.2f; people paid %.2f times the base price\n",
+		r.OddsListed, r.OddsUnlisted, r.OddsLow, r.MeanPrice)
+	fmt.Fprintf(&b, "  lanes: timed %.1f %% of the tickets, people got %.1f %% of those; shared %.1f %%, %.1f %%\n",
+		100*r.PlainShare, 100*r.PlainWin, 100*r.SharedShare, 100*r.SharedWin)
+	for _, kind := range []Kind{Low, Mid, Laptop} {
+		t, half := r.Token[kind.String()], r.Token[kind.String()+" at half the speed"]
+		fmt.Fprintf(&b, "  token p95, %-6s %5.1f s at the base price, %5.1f at twice, %5.1f at eight times; at half the speed %5.1f\n",
+			kind, t.Base, t.Twice, t.Eight, half.Base)
+	}
+	fmt.Fprintf(&b, "  time ran %.1f times faster than the clock; p95 of the server's answers %.0f ms; faults %v; solved too late %d",
+		r.Compress, 1000*r.Latency, r.Faults, r.Lost)
+	return b.String()
+}
