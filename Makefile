@@ -5,6 +5,7 @@ ONLY ?= .
 DURATION ?= 1h
 PURCHASES ?= 10000
 BUDGET ?= unlimited
+MONEY_RESULTS ?= $(CURDIR)/docs/results/money.tsv
 
 SIM_SEED ?= $(shell date +%s)000000
 
@@ -50,7 +51,7 @@ chaos: ## a long campaign of kills on three brokers; DURATION=1h; appends to doc
 
 money: ## purchases while all that money passes through is killed; PURCHASES=10000 BUDGET=unlimited, live or sandbox; appends to docs/results/money.tsv
 	@scripts/setup.sh demo test
-	FAIRGATE_TEST_MONEY=$(PURCHASES) FAIRGATE_TEST_MONEY_BUDGET=$(BUDGET) FAIRGATE_TEST_MONEY_RESULTS=$(CURDIR)/docs/results/money.tsv \
+	FAIRGATE_TEST_MONEY=$(PURCHASES) FAIRGATE_TEST_MONEY_BUDGET=$(BUDGET) FAIRGATE_TEST_MONEY_RESULTS=$(MONEY_RESULTS) \
 		$(GO) test -v -count=1 -timeout 3h -run TestMoneyChaos ./cmd/fairgate
 
 bots: build ## who gets the tickets, people or bots of six kinds; SCALE=0.2, PROFILES=B1,B2; docs/results/bots.tsv, docs/bots.svg

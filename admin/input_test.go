@@ -64,6 +64,7 @@ func TestBadInput_IsAlwaysAProblemOfTheCaller(t *testing.T) {
 		{"/api/events", concert(m{"ticketTypes": []m{}}), 422, "ticketTypes"},
 		{"/api/events", concert(m{"defaultType": 5}), 422, "ticketTypes"},
 		{"/api/events", types(m{"price": "1.0"}), 422, "ticketTypes[0].price"},
+		{"/api/events", types(m{"price": "0.20", "fee": "0.10"}), 422, "ticketTypes[0].price"}, // less than a card is charged for
 		{"/api/events", types(m{"fee": "-1.00"}), 422, "ticketTypes[0].fee"},
 		{"/api/events", types(m{"taxRate": "101"}), 422, "ticketTypes[0].taxRate"},
 		{"/api/events", types(m{"tax": "none"}), 422, "ticketTypes[0].tax"},

@@ -107,6 +107,11 @@ func TestMoney_WholeEventIsRefundedOnceAndByNameOnly(t *testing.T) {
 	if runs := fmt.Sprint(got.json["runs"]); !strings.Contains(runs, "Fado") {
 		t.Errorf("the page does not show it: %s", got.body)
 	}
+	w.exec(`INSERT INTO refund_orders (id, booking_id, by, run_id) SELECT gen_random_uuid(), gen_random_uuid(), 'organiser', id FROM refund_runs`)
+	w.exec(`UPDATE refund_runs SET total = 7`)
+	if page := boss.want(200, boss.do("GET", "/money", "", "", "Accept", "text/html")); !strings.Contains(string(page.body), "1 of 7") {
+		t.Errorf("the page does not show how far it is: %s", page.body)
+	}
 }
 
 func TestMoney_RefundPolicyIsWithinAYear(t *testing.T) {
@@ -150,6 +155,25 @@ func TestMoney_OnlyAFailedRefundIsTriedAgain(t *testing.T) {
 	var status string
 	if err := w.db.Write.QueryRow(t.Context(), `SELECT status FROM refunds`).Scan(&status); err != nil || status != "due" {
 		t.Error(status, err)
+	}
+}
+
+// TestMoney_ShowsDisputesWithTheirDeadline: who misses it has lost the money.
+func TestMoney_ShowsDisputesWithTheirDeadline(t *testing.T) {
+	w := newWorld(t)
+	boss := w.user(operator, store.RoleOperator)
+	w.sold(boss)
+	w.exec(`INSERT INTO disputes (id, payment_id, attempt_id, booking_id, event_id, amount, covered, currency, reason, status, provider, due_by)
+		SELECT 'dp_1', p.id, a.id, p.booking_id, p.event_id, 6000, 6000, 'EUR', 'fraudulent', 'open', 'needs_response', '2031-03-05 12:30Z'
+		FROM payments p JOIN payment_attempts a ON a.payment_id = p.id`)
+	got := boss.want(200, boss.do("GET", "/money", "", "", "Accept", "text/html"))
+	for _, text := range []string{"dp_1", "60.00 EUR", "fraudulent", "Wed 5 Mar 2031, 12:30 UTC"} {
+		if !strings.Contains(string(got.body), text) {
+			t.Errorf("the page does not show %s", text)
+		}
+	}
+	if got := boss.want(200, boss.api("/api/money", nil)); !strings.Contains(string(got.body), "2031-03-05T12:30:00Z") {
+		t.Errorf("the deadline is not told: %s", got.body)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"fairgate/internal/payment"
 	"fairgate/internal/payment/paytest"
+	"fairgate/internal/sale"
 	"fairgate/internal/stripesim"
 	"fairgate/internal/wire"
 )
@@ -48,6 +49,18 @@ func TestCapture_TwiceIsOnePosting(t *testing.T) {
 		t.Errorf("%d facts", n)
 	}
 	s.Balanced()
+}
+
+// TestMoney_TakenForNothingIsAMetric: invariant 4 is looked at all the time, not only by auditors.
+func TestMoney_TakenForNothingIsAMetric(t *testing.T) {
+	s := open(t, config())
+	s.Exec(`INSERT INTO ledger (fact, entry, account, amount, currency, merchant_account_id, event_id, booking_id) VALUES
+		('capture:ch_1', 0, 'provider', 100, 'EUR', 1, $1, $2), ('capture:ch_1', 1, 'sales', -100, 'EUR', 1, $1, $2)`, paytest.Event, sale.UUID{1})
+	s.run(t)
+	until(t, "the metric says so", func() bool { return s.metric(t, "fairgate_money_off", "money") == 1 })
+	if got := s.metric(t, "fairgate_money_off", "ledger"); got != 0 {
+		t.Errorf("%v facts do not sum to zero", got)
+	}
 }
 
 func TestCapture_FailedForGoodIsToldToTheLog(t *testing.T) {

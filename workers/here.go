@@ -15,7 +15,7 @@ const hereAtOnce = 8
 // WorkOff does what is due now in this process, one batch each of webhooks and obligations, without Redis: while Redis is
 // away, and for the command line. It returns how many it took up; what fails is noted as it is in a task.
 func (w *Workers) WorkOff(ctx context.Context) (int, error) {
-	events, err := w.store.ClaimWebhooks(ctx, w.cfg.RelayBatch, w.cfg.SweepAfter)
+	events, err := w.store.ClaimWebhooks(ctx, w.cfg.RelayBatch, w.cfg.SweepAfter, w.cfg.Lease)
 	if err != nil {
 		return 0, err
 	}

@@ -136,6 +136,26 @@ func TestWebhook_UnknownTypeIsTakenAndChangesNothing(t *testing.T) {
 	}
 }
 
+// TestWebhook_OfAnotherAPIVersionIsTakenAndCounted: it only names an object, which is fetched anew at our version.
+func TestWebhook_OfAnotherAPIVersionIsTakenAndCounted(t *testing.T) {
+	s := open(t, config())
+	s.run(t)
+	r, _ := s.authorised(t, 2000)
+	body := fmt.Appendf(nil, `{"id":"evt_1","object":"event","account":"acct_7","api_version":"2031-01-01.nobody","type":%q,"data":{"object":{"id":%q,"is":"of a shape of its own"}}}`,
+		payment.EventAuthorised, r.Intent)
+	if got := s.post(t, body, signed(body, time.Now())); got != 200 {
+		t.Fatalf("%d, want 200", got)
+	}
+	until(t, "it is acted upon", func() bool { return s.Count(wire.KindAuthorised) == 1 })
+	if got := s.metric(t, "fairgate_webhooks_total", "other_version"); got != 1 {
+		t.Errorf("counted %v times", got)
+	}
+	if got := paytest.One[string](s.World, `SELECT account || ' ' || type || ' ' || object_id || ' ' || api_version FROM webhook_inbox`); got !=
+		"acct_7 "+payment.EventAuthorised+" "+r.Intent+" 2031-01-01.nobody" {
+		t.Errorf("stored %q", got)
+	}
+}
+
 func TestWebhook_StoresNoClientSecret(t *testing.T) {
 	s := open(t, config())
 	if got := s.tell(t, "evt_1", payment.EventAuthorised, "pi_1"); got != 200 { // its body has one

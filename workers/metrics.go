@@ -20,6 +20,7 @@ type metrics struct {
 	off      *prometheus.GaugeVec
 	trouble  *prometheus.GaugeVec
 	inbox    prometheus.Gauge
+	inboxAge prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -43,12 +44,15 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		off:     gauge("fairgate_money_off", "Accounts that do not add up.", "what"),
 		trouble: gauge("fairgate_money_trouble", "What people should look at: open disputes, refunds that failed or wait for somebody.", "what"),
 		inbox:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "fairgate_webhooks_open", Help: "Stored webhooks that are not processed."}),
+		inboxAge: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "fairgate_webhooks_oldest_seconds", Help: "Age of the oldest stored webhook that is not processed.",
+		}),
 	}
 	if reg == nil {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.webhooks, m.enqueue, m.tasks, m.loops, m.seconds, m.pending, m.dead, m.oldest, m.off, m.trouble, m.inbox,
+		m.webhooks, m.enqueue, m.tasks, m.loops, m.seconds, m.pending, m.dead, m.oldest, m.off, m.trouble, m.inbox, m.inboxAge,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, err

@@ -107,8 +107,12 @@ func (w *Workers) sweep(ctx context.Context) error {
 	return nil
 }
 
+// sweepOnce hands out one batch. What asynq has not begun yet is not added to, as in relayBatch.
 func (w *Workers) sweepOnce(ctx context.Context) error {
-	open, err := w.store.ClaimWebhooks(ctx, w.cfg.RelayBatch, w.cfg.SweepAfter)
+	if w.backlog(ctx, queueMoney) >= w.cfg.RelayBatch {
+		return nil
+	}
+	open, err := w.store.ClaimWebhooks(ctx, w.cfg.RelayBatch, w.cfg.SweepAfter, w.cfg.Lease)
 	if err != nil {
 		return err
 	}
@@ -148,12 +152,13 @@ func (w *Workers) count(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	open, err := w.store.OpenWebhooks(ctx)
+	open, age, err := w.store.OpenWebhooks(ctx)
 	if err != nil {
 		return err
 	}
 	w.metrics.outbox(stats)
 	w.metrics.inbox.Set(float64(open))
+	w.metrics.inboxAge.Set(age.Seconds())
 	return nil
 }
 

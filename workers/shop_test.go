@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 	"github.com/valyala/fasthttp/fasthttputil"
 
@@ -30,11 +31,12 @@ const patience = 20 * time.Second
 // shop is a world with workers in it.
 type shop struct {
 	*paytest.World
-	w      *workers.Workers
-	redis  *redis.Client
-	server *testredis.Server
-	client *http.Client
-	stop   func()
+	w       *workers.Workers
+	metrics *prometheus.Registry
+	redis   *redis.Client
+	server  *testredis.Server
+	client  *http.Client
+	stop    func()
 }
 
 func config() workers.Config {
@@ -52,7 +54,7 @@ func open(t *testing.T, cfg workers.Config) *shop { return openWith(t, cfg, nil)
 func openWith(t *testing.T, cfg workers.Config, log *slog.Logger) *shop {
 	t.Helper()
 	t.Parallel()
-	s := &shop{World: paytest.New(t), server: testredis.Start(t)}
+	s := &shop{World: paytest.New(t), server: testredis.Start(t), metrics: prometheus.NewRegistry()}
 	if log != nil {
 		s.Logger = log
 		s.Service = s.NewService()
@@ -60,7 +62,7 @@ func openWith(t *testing.T, cfg workers.Config, log *slog.Logger) *shop {
 	s.redis = redis.NewClient(&redis.Options{Addr: s.server.Addr(), MaxRetries: -1, DialTimeout: time.Second})
 	t.Cleanup(func() { _ = s.redis.Close() })
 	var err error
-	s.w, err = workers.New(cfg, workers.Deps{Store: s.DB, Redis: s.redis, Payments: s.Service, Log: log})
+	s.w, err = workers.New(cfg, workers.Deps{Store: s.DB, Redis: s.redis, Payments: s.Service, Log: log, Metrics: s.metrics})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,6 +150,26 @@ func until(t *testing.T, what string, ok func() bool) {
 		}
 	}
 	t.Fatalf("waited in vain until %s", what)
+}
+
+// metric reads a metric with one label's value; 0 if it is not there.
+func (s *shop) metric(t *testing.T, name, value string) float64 {
+	t.Helper()
+	families, err := s.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if m.GetLabel()[0].GetValue() == value {
+				return m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			}
+		}
+	}
+	return 0
 }
 
 func (s *shop) open(kind string) int {

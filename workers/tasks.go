@@ -120,7 +120,7 @@ func (w *Workers) act(ctx context.Context, e store.WebhookEvent) error {
 			return err
 		}
 		w.metrics.tasks.WithLabelValues(payment.KindResolve, "failed").Inc()
-		return errors.Join(err, w.store.FailWebhook(context.WithoutCancel(ctx), e.ID, err.Error()))
+		return errors.Join(err, w.store.FailWebhook(context.WithoutCancel(ctx), e.ID, err.Error(), w.pause(e.Attempts)))
 	}
 	w.metrics.tasks.WithLabelValues(payment.KindResolve, "done").Inc()
 	return w.store.ProcessedWebhook(ctx, e.ID)
@@ -166,7 +166,7 @@ func (w *Workers) meet(ctx context.Context, o store.Obligation) error {
 // failed notes why, and when and how to try again.
 func (w *Workers) failed(ctx context.Context, o store.Obligation, why error) error {
 	dead := errors.Is(why, payments.ErrDead) || o.Attempts >= w.cfg.MaxAttempts
-	nextTry := payment.FaultOf(why) == payment.FaultStored
+	nextTry := payment.FaultOf(why) == payment.FaultStored || errors.Is(why, payments.ErrAnother)
 	if dead {
 		w.metrics.tasks.WithLabelValues(o.Kind, "dead").Inc()
 		w.log.ErrorContext(ctx, "obligation is dead", "kind", o.Kind, "cause", o.Cause, "attempts", o.Attempts, "error", why)

@@ -161,7 +161,7 @@ func New(cfg Config, deps Deps) (*Workers, error) {
 	}
 	w.reconcile, err = reconcile.New(cfg.Reconcile, reconcile.Deps{
 		Store: deps.Store, Payments: deps.Payments, Log: w.log, Now: w.now, Metrics: deps.Metrics,
-		Adopt: w.pay.Adopt,
+		Adopt: w.pay.Adopt, Look: w.pay.Look,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("workers: %w", err)

@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"fairgate/internal/payment"
 	"fairgate/internal/sale"
@@ -27,7 +30,7 @@ type moneyAudit struct {
 	Other             int // whatever else is broken: invariants, documents, what a fan was told
 
 	Races    int // authorisations that were voided
-	Orphans  int // intents whose making was answered by a failure: their secret was given to nobody, so nobody can pay them
+	Orphans  int // intents whose making was answered by a failure, and that were cancelled: their secret was given to nobody
 	Captured int
 	Refunded int
 	Findings []string
@@ -46,6 +49,13 @@ func (a *moneyAudit) find(count *int, format string, args ...any) {
 	}
 }
 
+// suspect has the story of a booking told, of a few at most.
+func (a *moneyAudit) suspect(booking string) {
+	if len(a.suspects) < 5 && !slices.Contains(a.suspects, booking) {
+		a.suspects = append(a.suspects, booking)
+	}
+}
+
 // audit compares what the provider did with cards, what the log decided and what Postgres says, after all came to rest.
 func (r *moneyRig) audit(ctx context.Context, fans *moneyFans) (*moneyAudit, error) {
 	a := &moneyAudit{}
@@ -53,15 +63,12 @@ func (r *moneyRig) audit(ctx context.Context, fans *moneyFans) (*moneyAudit, err
 	if err != nil {
 		return a, err
 	}
-	known, err := r.knownIntents(ctx)
+	orphans, err := r.orphans(ctx)
 	if err != nil {
 		return a, err
 	}
-	r.auditProvider(a, sold, known)
+	r.auditProvider(a, sold, orphans)
 	r.auditTickets(a, sold)
-	for _, id := range a.suspects {
-		a.Findings = append(a.Findings, "story of "+id+":"+r.story(ctx, id))
-	}
 	for booking, n := range fans.valid {
 		if b := sold[booking]; b == nil || b.Status != "confirmed" && b.Status != "refunded" && b.Status != "revoked" {
 			a.find(&a.Other, "a fan saw %d valid tickets of booking %s, which is %+v", n, booking, b)
@@ -71,6 +78,9 @@ func (r *moneyRig) audit(ctx context.Context, fans *moneyFans) (*moneyAudit, err
 		if err := check(ctx, a); err != nil {
 			return a, err
 		}
+	}
+	for _, id := range a.suspects {
+		a.Findings = append(a.Findings, "story of "+id+":"+r.story(ctx, id))
 	}
 	return a, nil
 }
@@ -103,7 +113,8 @@ func (r *moneyRig) soldBookings(ctx context.Context) (map[string]*soldBooking, e
 			(SELECT coalesce(sum(r.retained), 0)::bigint FROM refunds r WHERE r.booking_id = b.id AND r.status <> 'cancelled'),
 			(SELECT coalesce(sum(r.amount), 0)::bigint FROM refunds r WHERE r.booking_id = b.id AND r.tickets = '{}'
 				AND r.status IN ('pending', 'succeeded') AND b.status = 'confirmed' AND r.attempt_id =
-					(SELECT a.id FROM payment_attempts a WHERE a.payment_id = r.payment_id AND a.status = 'captured' ORDER BY a.number LIMIT 1)),
+					(SELECT a.id FROM payment_attempts a WHERE a.payment_id = r.payment_id AND a.status = 'captured' ORDER BY a.number LIMIT 1))
+				- (SELECT coalesce(sum(r.cut), 0)::bigint FROM refunds r WHERE r.booking_id = b.id AND r.status <> 'cancelled' AND b.status = 'confirmed'),
 			EXISTS (SELECT FROM disputes d WHERE d.booking_id = b.id AND d.status = 'lost')
 		FROM bookings b LEFT JOIN tickets t ON t.booking_id = b.id GROUP BY b.id`)
 	if err != nil {
@@ -125,23 +136,22 @@ func (r *moneyRig) soldBookings(ctx context.Context) (map[string]*soldBooking, e
 	return all, rows.Err()
 }
 
-// knownIntents are the provider's objects that a fan was or may be led to.
-func (r *moneyRig) knownIntents(ctx context.Context) (map[string]bool, error) {
-	states, err := r.own.db.PaymentStates(ctx)
+// orphans are the provider's objects whose making it answered with a failure: they were found and cancelled as strays.
+func (r *moneyRig) orphans(ctx context.Context) (map[string]bool, error) {
+	rows, err := r.own.db.Write.Query(ctx, `SELECT payload ->> 'intent' FROM outbox WHERE kind = $1 AND starts_with(cause, 'stray/')`, payment.KindVoid)
 	if err != nil {
 		return nil, err
 	}
-	known := map[string]bool{}
-	for _, p := range states {
-		for _, intent := range p.Intents {
-			known[intent] = true
-		}
+	intents, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	orphans := map[string]bool{}
+	for _, intent := range intents {
+		orphans[intent] = true
 	}
-	return known, nil
+	return orphans, err
 }
 
 // auditProvider adds up what the provider did with cards.
-func (r *moneyRig) auditProvider(a *moneyAudit, sold map[string]*soldBooking, known map[string]bool) {
+func (r *moneyRig) auditProvider(a *moneyAudit, sold map[string]*soldBooking, orphans map[string]bool) {
 	of := map[string]*soldBooking{} // by intent
 	for _, i := range r.sim.PaymentIntents() {
 		b := sold[i.Metadata["bookingId"]]
@@ -162,14 +172,13 @@ func (r *moneyRig) auditProvider(a *moneyAudit, sold map[string]*soldBooking, kn
 			b.Reserved++
 			a.find(&a.LeakedHold, "intent %s of booking %s, which is %s, is still authorised", i.ID, i.Metadata["bookingId"], b.Status)
 		case "canceled":
-			if i.LatestCharge != "" {
+			switch {
+			case i.LatestCharge != "":
 				a.Races++
+			case orphans[i.ID]:
+				a.Orphans++
 			}
 		default:
-			if !known[i.ID] {
-				a.Orphans++
-				continue
-			}
 			b.Payable++
 			a.find(&a.LeakedHold, "intent %s of booking %s, which is %s, can still be paid (%s)", i.ID, i.Metadata["bookingId"], b.Status, i.Status)
 		}
@@ -208,8 +217,8 @@ func (r *moneyRig) auditTickets(a *moneyAudit, sold map[string]*soldBooking) {
 		case kept != due:
 			a.find(&a.WrongAmount, "booking %s: %d kept, %d due: %+v", id, kept, due, *b)
 		}
-		if a.broken() > before && len(a.suspects) < 5 {
-			a.suspects = append(a.suspects, id)
+		if a.broken() > before {
+			a.suspect(id)
 		}
 	}
 }
@@ -283,33 +292,34 @@ func (r *moneyRig) auditStock(ctx context.Context, a *moneyAudit) error {
 func (r *moneyRig) auditObligations(ctx context.Context, a *moneyAudit) error {
 	left, err := r.leftToDo(ctx)
 	for _, what := range left {
-		a.find(&a.OpenObligation, "left to do: %s", what)
+		a.find(&a.OpenObligation, "left to do: %s", what.what)
+		a.suspect(what.booking)
 	}
 	return err
 }
 
-// leftToDo names obligations, webhooks, refunds and attempts that are not at their end.
-func (r *moneyRig) leftToDo(ctx context.Context) ([]string, error) {
-	rows, err := r.own.db.Write.Query(ctx, `
-		SELECT kind || ' ' || cause || ' ' || status || ' after ' || attempts || ': ' || last_error FROM outbox WHERE status <> 'done'
-		UNION ALL SELECT id || ' ' || type || ' after ' || attempts || ': ' || last_error FROM webhook_inbox WHERE processed_at IS NULL
-		UNION ALL SELECT 'refund ' || id || ' ' || status || ' ' || reason FROM refunds WHERE status NOT IN ('succeeded', 'cancelled')
-		UNION ALL SELECT 'dispute ' || id || ' ' || status || ' ' || provider FROM disputes WHERE status = 'open'
-		UNION ALL SELECT 'attempt ' || id || ' ' || status || coalesce(' ' || intent, '') FROM payment_attempts WHERE status IN ('creating', 'open', 'authorised', 'confirmed')
-		LIMIT 40`)
+// leftover is something that is not at its end, and whose it is, as far as that is known.
+type leftover struct{ what, booking string }
+
+// leftSQL names obligations, webhooks, refunds, disputes and attempts that are not at their end.
+const leftSQL = `
+	SELECT kind || ' ' || cause || ' ' || status || ' after ' || attempts || ': ' || last_error, coalesce(payload ->> 'bookingId', '') FROM outbox WHERE status <> 'done'
+	UNION ALL SELECT id || ' ' || type || ' after ' || attempts || ': ' || last_error, '' FROM webhook_inbox WHERE processed_at IS NULL
+	UNION ALL SELECT 'refund ' || id || ' ' || status || ' ' || reason, booking_id::text FROM refunds WHERE status NOT IN ('succeeded', 'cancelled')
+	UNION ALL SELECT 'dispute ' || id || ' ' || status || ' ' || provider, booking_id::text FROM disputes WHERE status = 'open'
+	UNION ALL SELECT 'attempt ' || a.id || ' ' || a.status || coalesce(' ' || a.intent, ''), p.booking_id::text FROM payment_attempts a JOIN payments p ON p.id = a.payment_id
+		WHERE a.status IN ('creating', 'open', 'authorised', 'confirmed')`
+
+// leftToDo is some of what is left.
+func (r *moneyRig) leftToDo(ctx context.Context) ([]leftover, error) {
+	rows, err := r.own.db.Write.Query(ctx, leftSQL+` LIMIT 40`)
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
-	var all []string
-	for rows.Next() {
-		var what string
-		if err := rows.Scan(&what); err != nil {
-			return nil, err
-		}
-		all = append(all, what)
-	}
-	return all, rows.Err()
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (l leftover, err error) {
+		err = row.Scan(&l.what, &l.booking)
+		return l, err
+	})
 }
 
 // auditRaces counts refunds of money that should have been voided: it was taken for a booking that had ended.
@@ -380,30 +390,41 @@ func (r *moneyRig) reconciled(binary string) ([]reconcile.Finding, error) {
 }
 
 // settleMoney waits until nothing is left to do, doing meanwhile what people would: disputes are decided, failed refunds
-// tried again. What is left after patience is for the audit: then it is false.
-func (r *moneyRig) settleMoney(ctx context.Context, patience time.Duration) (bool, error) {
-	quiet := 0
-	for end := time.Now().Add(patience); time.Now().Before(end); pauseFor(ctx, 300*time.Millisecond) {
+// tried again. How long that takes is the machine's affair: it is false, and what is left is for the audit, only when for
+// moneyStall nothing gets less.
+func (r *moneyRig) settleMoney(ctx context.Context) (bool, error) {
+	least, since := math.MaxInt, time.Now()
+	for quiet := 0; ; pauseFor(ctx, 300*time.Millisecond) {
 		busy := r.judgeDisputes() + r.sim.UndeliveredWebhooks()
 		if err := r.retryRefunds(ctx); err != nil {
 			return false, err
 		}
-		left, err := r.leftToDo(ctx)
+		left, err := r.countLeft(ctx)
 		if err != nil {
 			return false, err
 		}
-		u, err := r.own.db.Unsettled(ctx)
-		if err != nil {
-			return false, err
+		left += busy
+		if left < least {
+			least, since = left, time.Now()
 		}
-		if quiet++; busy > 0 || len(left) > 0 || !u.Rest() {
+		if quiet++; left > 0 {
 			quiet = 0
 		}
-		if quiet == 5 {
+		switch {
+		case quiet == 5:
 			return true, nil
+		case quiet == 0 && time.Since(since) > moneyStall:
+			return false, ctx.Err()
 		}
 	}
-	return false, nil
+}
+
+// countLeft counts what leftToDo names, and bookings that are not final.
+func (r *moneyRig) countLeft(ctx context.Context) (n int, err error) {
+	err = r.own.db.Write.QueryRow(ctx, `SELECT (SELECT count(*) FROM (`+leftSQL+`) l)
+		+ (SELECT count(*) FROM bookings WHERE status IN ('held', 'offered', 'waitlisted', 'lapsed', 'frozen'))
+		+ (SELECT count(*) FROM payments WHERE status IN ('authorised', 'confirmed'))`).Scan(&n)
+	return n, err
 }
 
 // retryRefunds presses the dashboard's button for every refund that failed.

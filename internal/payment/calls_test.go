@@ -48,6 +48,9 @@ func TestStripe_EveryCallIsOneThatStripeTakes(t *testing.T) {
 	if c, err := s.Complaint(t.Context(), dispute); err != nil || c.Intent != taken.Intent || c.Amount != 2000 || !c.Withdrawn {
 		t.Fatalf("%+v %v", c, err)
 	}
+	if all, err := s.Complaints(t.Context(), taken.Intent); err != nil || len(all) != 1 || all[0].ID != dispute || all[0].Intent != taken.Intent {
+		t.Fatalf("%+v %v", all, err)
+	}
 	intents, moves := 0, 0
 	since, until := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
 	if err := s.EachIntent(t.Context(), since, until, func(payment.Intent) error { intents++; return nil }); err != nil {

@@ -128,6 +128,21 @@ func (s *Stripe) Complaint(ctx context.Context, id string) (Complaint, error) {
 	return c, err
 }
 
+// Complaints lists the disputes of an intent, newest first, at most one page.
+func (s *Stripe) Complaints(ctx context.Context, intent string) ([]Complaint, error) {
+	var all []Complaint
+	err := s.call(ctx, "disputes.list", ClassResolve, func(ctx context.Context) error {
+		p := &stripe.DisputeListParams{PaymentIntent: stripe.String(intent)}
+		p.Context, p.Limit, p.Single = ctx, stripe.Int64(pageSize), true
+		it := s.api.Disputes.List(p)
+		for it.Next() {
+			all = append(all, complaintOf(it.Dispute()))
+		}
+		return it.Err()
+	})
+	return all, err
+}
+
 func complaintOf(d *stripe.Dispute) Complaint {
 	c := Complaint{
 		ID: d.ID, Amount: fromProvider(d.Amount, string(d.Currency)), Currency: strings.ToUpper(string(d.Currency)),

@@ -22,6 +22,7 @@ const (
 // Resolution is what looking at an intent found.
 type Resolution struct {
 	Known   bool // there is a row for it
+	Over    bool // its attempt is: what is left of it at the provider is ended by obligation
 	Payment sale.UUID
 	Booking sale.UUID
 	Attempt sale.UUID
@@ -57,6 +58,7 @@ func (s *Service) ResolveIntent(ctx context.Context, i Intent) (Resolution, erro
 		return out, s.stray(ctx, i)
 	}
 	out.Known, out.Payment, out.Booking, out.Attempt = true, p.ID, p.Booking, a.ID
+	out.Over = State(a.Status) == Voided || State(a.Status) == Failed
 	return out, s.resolved(ctx, p, a, i)
 }
 
@@ -108,6 +110,10 @@ func (s *Service) resolved(ctx context.Context, p store.Payment, a store.Attempt
 		s.odd.WithLabelValues("wrong_amount").Inc()
 	}
 	a.Intent, a.Charge = i.ID, i.Charge
+	if st := State(a.Status); (st == Voided || st == Failed) && i.Status != IntentCanceled {
+		// Over on our side and not at the provider, who may have answered its making with a failure: nobody else will end it.
+		return s.endStray(ctx, p, i)
+	}
 	switch i.Status {
 	case IntentRequiresCapture, IntentSucceeded:
 		return s.paid(ctx, p, a, i)
@@ -135,12 +141,7 @@ func (s *Service) resolved(ctx context.Context, p store.Payment, a store.Attempt
 // paid reports an authorisation to the log. The row says authorised only once the record is safe there, so that after a
 // crash in between it is sent again.
 func (s *Service) paid(ctx context.Context, p store.Payment, a store.Attempt, i Intent) error {
-	switch State(a.Status) {
-	case Creating, Open:
-	case Voided, Failed:
-		// Over on our side, open at the provider: nobody else will end it.
-		return s.endStray(ctx, p, i)
-	default:
+	if st := State(a.Status); st != Creating && st != Open {
 		return nil
 	}
 	if err := s.Authorise(ctx, p, a.ID, i.Amount, i.Currency, i.ID); err != nil {

@@ -98,8 +98,9 @@ func (m *Money) FreezeDisputed(ctx context.Context, booking sale.UUID) (value in
 	err = m.tx.QueryRow(ctx, `WITH frozen AS (
 			UPDATE tickets t SET status = 'frozen' FROM bookings b
 			WHERE t.booking_id = $1 AND b.id = $1 AND b.status = 'confirmed' AND t.status IN ('confirmed', 'valid') RETURNING t.amount)
-		SELECT greatest(0, coalesce((SELECT sum(amount) FROM frozen), 0) - coalesce((SELECT sum(amount) FROM refunds
-			WHERE booking_id = $1 AND tickets = '{}' AND status IN ('pending', 'succeeded')), 0))::bigint`, booking).Scan(&value)
+		SELECT greatest(0, coalesce((SELECT sum(amount) FROM frozen), 0)
+			- coalesce((SELECT sum(amount) FROM refunds WHERE booking_id = $1 AND tickets = '{}' AND status IN ('pending', 'succeeded')), 0)
+			+ coalesce((SELECT sum(cut) FROM refunds WHERE booking_id = $1 AND status <> 'cancelled'), 0))::bigint`, booking).Scan(&value)
 	if err != nil {
 		return 0, fmt.Errorf("freezing disputed tickets: %w", err)
 	}
@@ -145,10 +146,10 @@ func (m *Money) ReleaseRefunds(ctx context.Context, payment sale.UUID, to string
 	return nil
 }
 
-// Again makes an obligation that is done due once more, as another deed at the provider; false if it is not done.
+// Again makes an obligation due once more, as another deed at the provider, whatever became of it; false if there is none.
 func (m *Money) Again(ctx context.Context, kind, cause string) (bool, error) {
 	tag, err := m.tx.Exec(ctx, `UPDATE outbox SET status = 'pending', try = try + 1, attempts = 0, next_at = now(), done_at = NULL
-		WHERE kind = $1 AND cause = $2 AND status = 'done'`, kind, cause)
+		WHERE kind = $1 AND cause = $2`, kind, cause)
 	if err != nil {
 		return false, fmt.Errorf("obliging again: %w", err)
 	}

@@ -13,6 +13,8 @@ const (
 	ttl = 600 * time.Millisecond
 	// long is so long that only the freed lock can be what a candidate notices.
 	long = 8 * time.Second
+	// longest bounds what must come in the end, on however busy a machine.
+	longest = time.Minute
 )
 
 func request(holder byte) LeaseRequest {

@@ -113,11 +113,16 @@ const checkMoney = `
 		UNION ALL
 		SELECT e.merchant_account_id, t.event_id, e.currency, 'live', t.amount
 		FROM tickets t JOIN events e ON e.id = t.event_id WHERE t.status IN ('confirmed', 'valid')
-		UNION ALL -- went back on live tickets
+		UNION ALL -- went back on live tickets, less what counts for tickets that ended
+		SELECT p.merchant_account_id, p.event_id, r.currency, CASE WHEN d.id IS NULL THEN 'live' ELSE 'disputed' END, r.cut
+		FROM refunds r JOIN payments p ON p.id = r.payment_id JOIN bookings b ON b.id = r.booking_id
+			LEFT JOIN disputes d ON d.payment_id = p.id AND d.status = 'open' AND d.amount > 0
+		WHERE r.cut <> 0 AND r.status <> 'cancelled' AND b.status = 'confirmed'
+		UNION ALL
 		SELECT p.merchant_account_id, p.event_id, r.currency, CASE WHEN d.id IS NULL THEN 'live' ELSE 'disputed' END, -r.amount
 		FROM refunds r JOIN payments p ON p.id = r.payment_id JOIN bookings b ON b.id = r.booking_id
 			LEFT JOIN disputes d ON d.payment_id = p.id AND d.status = 'open' AND d.amount > 0
-		WHERE r.tickets = '{}' AND r.status IN ('pending', 'succeeded') AND b.status = 'confirmed'
+		WHERE r.tickets = '{}' AND r.status IN ('requires_action', 'pending', 'succeeded') AND b.status = 'confirmed'
 			AND r.attempt_id = (SELECT a.id FROM payment_attempts a WHERE a.payment_id = p.id AND a.status = 'captured' ORDER BY a.number LIMIT 1)
 		UNION ALL
 		SELECT p.merchant_account_id, p.event_id, r.currency, CASE r.status WHEN 'withheld' THEN 'disputed' ELSE 'owed' END, r.amount

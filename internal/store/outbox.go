@@ -166,16 +166,16 @@ func (db *DB) StoreWebhook(ctx context.Context, e WebhookEvent) (fresh bool, err
 	return tag.RowsAffected() == 1, nil
 }
 
-// ClaimWebhooks hands out events that were not processed within wait of their arrival. A claimed one comes back after
-// twice as long as before, so that a poisonous one does not crowd out the rest.
-func (db *DB) ClaimWebhooks(ctx context.Context, limit int, wait time.Duration) ([]WebhookEvent, error) {
+// ClaimWebhooks hands out events that are due and were not processed within wait of their arrival, the longest due first,
+// and makes each due again after the lease: what is lost on its way to a worker comes back by itself.
+func (db *DB) ClaimWebhooks(ctx context.Context, limit int, wait, lease time.Duration) ([]WebhookEvent, error) {
 	rows, err := db.Write.Query(ctx, `
-		UPDATE webhook_inbox w SET attempts = w.attempts + 1
-		FROM (SELECT id FROM webhook_inbox WHERE processed_at IS NULL
-			AND received_at + $2 * interval '1 microsecond' * power(2, least(attempts, 12)) <= now()
-			ORDER BY received_at LIMIT $1 FOR UPDATE SKIP LOCKED) due
+		UPDATE webhook_inbox w SET attempts = w.attempts + 1, next_at = now() + $3 * interval '1 microsecond'
+		FROM (SELECT id FROM webhook_inbox WHERE processed_at IS NULL AND next_at <= now()
+			AND received_at + $2 * interval '1 microsecond' <= now()
+			ORDER BY next_at LIMIT $1 FOR UPDATE SKIP LOCKED) due
 		WHERE w.id = due.id
-		RETURNING w.id, w.account, w.type, w.object_id, w.api_version, w.attempts`, limit, wait.Microseconds())
+		RETURNING w.id, w.account, w.type, w.object_id, w.api_version, w.attempts`, limit, wait.Microseconds(), lease.Microseconds())
 	if err != nil {
 		return nil, fmt.Errorf("claiming webhooks: %w", err)
 	}
@@ -202,9 +202,11 @@ func scanWebhook(row pgx.CollectableRow) (WebhookEvent, error) {
 	return e, err
 }
 
-// FailWebhook notes why processing failed; the event stays open.
-func (db *DB) FailWebhook(ctx context.Context, id, reason string) error {
-	if _, err := db.Write.Exec(ctx, `UPDATE webhook_inbox SET last_error = left($2, 500) WHERE id = $1`, id, reason); err != nil {
+// FailWebhook notes why processing failed; the event stays open and is due again after the wait.
+func (db *DB) FailWebhook(ctx context.Context, id, reason string, wait time.Duration) error {
+	_, err := db.Write.Exec(ctx, `UPDATE webhook_inbox SET last_error = left($2, 500), next_at = now() + $3 * interval '1 microsecond'
+		WHERE id = $1 AND processed_at IS NULL`, id, reason, wait.Microseconds())
+	if err != nil {
 		return fmt.Errorf("noting a failed webhook: %w", err)
 	}
 	return nil
@@ -218,10 +220,15 @@ func (db *DB) ProcessedWebhook(ctx context.Context, id string) error {
 	return nil
 }
 
-// OpenWebhooks counts events that are not processed.
-func (db *DB) OpenWebhooks(ctx context.Context) (n int, err error) {
-	err = db.Write.QueryRow(ctx, `SELECT count(*) FROM webhook_inbox WHERE processed_at IS NULL`).Scan(&n)
-	return n, err
+// OpenWebhooks counts events that are not processed, and says how old the oldest is.
+func (db *DB) OpenWebhooks(ctx context.Context) (n int, oldest time.Duration, err error) {
+	var seconds float64
+	err = db.Write.QueryRow(ctx, `SELECT count(*), coalesce(extract(epoch FROM now() - min(received_at)), 0)::float8
+		FROM webhook_inbox WHERE processed_at IS NULL`).Scan(&n, &seconds)
+	if err != nil {
+		return 0, 0, fmt.Errorf("counting webhooks: %w", err)
+	}
+	return n, time.Duration(seconds * float64(time.Second)), nil
 }
 
 // PruneObligations drops what was done or processed before an instant, at most limit rows of each table, and returns how

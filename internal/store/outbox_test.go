@@ -128,7 +128,7 @@ func TestOutbox_FailureMovesTryOnlyWhenAsked(t *testing.T) {
 	}
 }
 
-func TestWebhook_OpenOnesComeBackLaterAndLater(t *testing.T) {
+func TestWebhook_OpenOnesComeBackWhenTheirLeaseEndsOrTheyFailed(t *testing.T) {
 	db, ctx := moneyDB(t), t.Context()
 	e := store.WebhookEvent{ID: "evt_1", Type: "x", Object: "pi_1"}
 	for n, want := range []bool{true, false} {
@@ -137,16 +137,25 @@ func TestWebhook_OpenOnesComeBackLaterAndLater(t *testing.T) {
 		}
 	}
 	const wait = 50 * time.Millisecond
-	if got, err := db.ClaimWebhooks(ctx, 10, wait*100); err != nil || len(got) != 0 {
+	if got, err := db.ClaimWebhooks(ctx, 10, wait*100, time.Hour); err != nil || len(got) != 0 {
 		t.Fatal(got, err)
 	}
 	time.Sleep(wait)
-	got, err := db.ClaimWebhooks(ctx, 10, wait)
+	got, err := db.ClaimWebhooks(ctx, 10, wait, time.Hour)
 	if err != nil || len(got) != 1 || got[0].Attempts != 1 || got[0].Object != "pi_1" {
 		t.Fatal(got, err)
 	}
-	if again, err := db.ClaimWebhooks(ctx, 10, wait*20); err != nil || len(again) != 0 {
-		t.Fatal(again, err)
+	if again, err := db.ClaimWebhooks(ctx, 10, wait, time.Hour); err != nil || len(again) != 0 {
+		t.Fatal("it is handed out twice", again, err)
+	}
+	if err := db.FailWebhook(ctx, "evt_1", "because", 0); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := db.ClaimWebhooks(ctx, 10, wait, 0); err != nil || len(again) != 1 || again[0].Attempts != 2 {
+		t.Fatal("it failed and does not come back", again, err)
+	}
+	if again, err := db.ClaimWebhooks(ctx, 10, wait, time.Hour); err != nil || len(again) != 1 || again[0].Attempts != 3 {
+		t.Fatal("its lease ended and it does not come back", again, err)
 	}
 	if err := db.ProcessedWebhook(ctx, "evt_1"); err != nil {
 		t.Fatal(err)

@@ -48,7 +48,9 @@ type Refund struct {
 	Status   string
 	Provider string // the provider's refund id
 	Cause    string
-	Retained int64 // of the tickets' price, kept by the seller
+	Retained int64    // of the tickets' price, kept by the seller
+	Cut      int64    // of the tickets' price, given back at the provider's dashboard before
+	Past     []string // ids at the provider of tries that failed, and were followed by another
 }
 
 // Money is one transaction on payments, refunds, ledger and outbox. Its methods lock what they read.

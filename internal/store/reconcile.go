@@ -85,3 +85,26 @@ func (db *DB) TakenTwice(ctx context.Context, since, until time.Time, limit int)
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[sale.UUID])
 }
+
+// waiting are the provider's ids of what waits for somebody there: refunds, and disputes.
+const waiting = `(SELECT provider AS id, updated_at FROM refunds WHERE status IN ('pending', 'requires_action') AND provider IS NOT NULL
+	UNION ALL SELECT id, updated_at FROM disputes WHERE status = 'open') waiting`
+
+// Waiting names refunds and disputes that have waited since before an instant, by the provider's ids; at most limit, in no
+// order, so that all have their turn.
+func (db *DB) Waiting(ctx context.Context, before time.Time, limit int) ([]string, error) {
+	rows, err := db.Write.Query(ctx, `SELECT id FROM `+waiting+` WHERE updated_at < $1 ORDER BY random() LIMIT $2`, before, limit)
+	if err != nil {
+		return nil, fmt.Errorf("listing what waits at the provider: %w", err)
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
+// Waits says whether a refund or dispute waits, by the provider's id.
+func (db *DB) Waits(ctx context.Context, id string) (waits bool, err error) {
+	err = db.Write.QueryRow(ctx, `SELECT EXISTS (SELECT FROM `+waiting+` WHERE id = $1)`, id).Scan(&waits)
+	if err != nil {
+		return false, fmt.Errorf("reading what waits at the provider: %w", err)
+	}
+	return waits, nil
+}

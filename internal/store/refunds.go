@@ -11,11 +11,11 @@ import (
 	"fairgate/internal/sale"
 )
 
-const refundColumns = `id, payment_id, booking_id, attempt_id, amount, currency, status, coalesce(provider, ''), cause, retained`
+const refundColumns = `id, payment_id, booking_id, attempt_id, amount, currency, status, coalesce(provider, ''), cause, retained, cut, past`
 
 func scanRefund(row pgx.CollectableRow) (r Refund, err error) {
 	var attempt *sale.UUID
-	err = row.Scan(&r.ID, &r.Payment, &r.Booking, &attempt, &r.Amount, &r.Currency, &r.Status, &r.Provider, &r.Cause, &r.Retained)
+	err = row.Scan(&r.ID, &r.Payment, &r.Booking, &attempt, &r.Amount, &r.Currency, &r.Status, &r.Provider, &r.Cause, &r.Retained, &r.Cut, &r.Past)
 	if attempt != nil {
 		r.Attempt = *attempt
 	}
@@ -82,7 +82,8 @@ func (db *DB) OrderRefund(ctx context.Context, o RefundOrder) error {
 // MoveRefund writes down how a refund stands at the provider: status, its id, whose money it was, what it came to and why
 // it failed. A new id replaces that of a refund which failed; what went back less than was due stays with the seller.
 func (m *Money) MoveRefund(ctx context.Context, r Refund, reason string) error {
-	_, err := m.tx.Exec(ctx, `UPDATE refunds SET status = $2, provider = nullif($3, ''), attempt_id = coalesce(attempt_id, nullif($4::uuid, '00000000-0000-0000-0000-000000000000')),
+	_, err := m.tx.Exec(ctx, `UPDATE refunds SET status = $2, provider = nullif($3, ''),
+			past = CASE WHEN provider <> $3 THEN array_append(past, provider) ELSE past END, attempt_id = coalesce(attempt_id, nullif($4::uuid, '00000000-0000-0000-0000-000000000000')),
 			retained = retained + amount - $5, amount = $5, reason = $6, updated_at = now() WHERE id = $1`,
 		r.ID, r.Status, r.Provider, r.Attempt, r.Amount, reason)
 	if err != nil {
@@ -91,13 +92,58 @@ func (m *Money) MoveRefund(ctx context.Context, r Refund, reason string) error {
 	return nil
 }
 
-// CutRefund makes less due: refunds made at the provider have left no more of the payment.
+// CutRefund makes less due: refunds made at the provider have left no more of the payment. What it is cut by counts as what
+// these gave back for its tickets.
 func (m *Money) CutRefund(ctx context.Context, r Refund) error {
-	_, err := m.tx.Exec(ctx, `UPDATE refunds SET amount = $2, retained = $3, updated_at = now() WHERE id = $1`, r.ID, r.Amount, r.Retained)
+	_, err := m.tx.Exec(ctx, `UPDATE refunds c SET amount = $2, retained = $3, updated_at = now(),
+			cut = cut + least(c.amount + c.retained - $2 - $3, greatest(0, (SELECT coalesce(sum(g.amount), 0) FROM refunds g
+				WHERE g.payment_id = c.payment_id AND g.origin = 'provider' AND g.tickets = '{}' AND g.status IN ('requires_action', 'pending', 'succeeded'))
+				- (SELECT sum(o.cut) FROM refunds o WHERE o.payment_id = c.payment_id)))
+		WHERE id = $1`, r.ID, r.Amount, r.Retained)
 	if err != nil {
 		return fmt.Errorf("cutting a refund: %w", err)
 	}
 	return nil
+}
+
+// GoodwillFailed is called when a refund that somebody made at the provider's dashboard has failed there: it says what of the
+// money that came back is still the fan's. Where the tickets that it paid for live, it is for them. What other refunds of
+// ended tickets were cut by, counting on it, is owed: the failed one is made out for that.
+func (m *Money) GoodwillFailed(ctx context.Context, r Refund) (owed int64, err error) {
+	var short int64
+	err = m.tx.QueryRow(ctx, `
+		WITH r AS (SELECT * FROM refunds WHERE id = $1),
+		sums AS (SELECT
+			coalesce(sum(o.cut), 0) AS cut,
+			coalesce(sum(o.amount) FILTER (WHERE b.status = 'confirmed' AND o.tickets = '{}'), 0) AS goodwill,
+			coalesce(sum(o.amount + o.retained) FILTER (WHERE b.status <> 'confirmed' OR o.tickets <> '{}'), 0) AS others
+			FROM refunds o JOIN r ON o.payment_id = r.payment_id AND o.id <> r.id AND (o.attempt_id IS NULL OR o.attempt_id = r.attempt_id)
+				JOIN bookings b ON b.id = o.booking_id WHERE o.status <> 'cancelled'),
+		live AS (SELECT coalesce(sum(t.amount), 0) AS worth FROM r JOIN bookings b ON b.id = r.booking_id AND b.status = 'confirmed'
+			JOIN tickets t ON t.booking_id = b.id WHERE t.status IN ('confirmed', 'valid', 'frozen')),
+		lost AS (SELECT coalesce(sum(d.covered), 0) AS worth FROM r JOIN disputes d ON d.payment_id = r.payment_id AND d.attempt_id = r.attempt_id
+			WHERE d.status = 'lost')
+		SELECT CASE WHEN r.attempt_id IS DISTINCT FROM (SELECT a.id FROM payment_attempts a WHERE a.payment_id = p.id AND a.status = 'captured' ORDER BY a.number LIMIT 1)
+				THEN r.amount -- of money that no tickets were paid with
+				ELSE least(r.amount, greatest(0, p.amount - live.worth - least(sums.cut, sums.goodwill) - sums.others - lost.worth)) END::bigint,
+			greatest(0, sums.cut - sums.goodwill)::bigint
+		FROM r JOIN payments p ON p.id = r.payment_id, sums, live, lost`, r.ID).Scan(&owed, &short)
+	if err != nil {
+		return 0, fmt.Errorf("reading what is owed after a refund failed: %w", err)
+	}
+	if owed == 0 {
+		return 0, nil
+	}
+	_, err = m.tx.Exec(ctx, `
+		WITH cuts AS (SELECT id, cut, sum(cut) OVER (ORDER BY created_at DESC, id) - cut AS before FROM refunds
+			WHERE payment_id = (SELECT payment_id FROM refunds WHERE id = $1) AND cut > 0),
+		given AS (UPDATE refunds o SET cut = o.cut - least(o.cut, greatest(0, $3 - cuts.before)) FROM cuts WHERE o.id = cuts.id AND o.id <> $1)
+		UPDATE refunds r SET amount = $2, tickets = coalesce((SELECT array_agg(t.number ORDER BY t.number) FROM tickets t
+			WHERE t.booking_id = r.booking_id AND t.status IN ('refunded', 'revoked')), '{}') WHERE r.id = $1`, r.ID, owed, short)
+	if err != nil {
+		return 0, fmt.Errorf("owing what a failed refund was counted on for: %w", err)
+	}
+	return owed, nil
 }
 
 // RefundEndsTickets says whether tickets have ended with a refund.

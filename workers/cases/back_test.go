@@ -505,6 +505,53 @@ func TestMoney_DisputeWhoseWebhooksAreLostIsFoundByReconciling(t *testing.T) {
 	w.books(expect{})
 }
 
+// TestMoney_RefundRefusedForADisputeThatNobodyToldUsOf: the provider's refusal is the first that we hear of the dispute. It is
+// taken up at once, and what becomes of the refund is the bank's word.
+func TestMoney_RefundRefusedForADisputeThatNobodyToldUsOf(t *testing.T) {
+	for verdict, refunds := range map[string]int{"won": 1, "lost": 0} {
+		t.Run(verdict, func(t *testing.T) {
+			w := open(t, euros())
+			b, r := w.buy("ann", 2, "visa")
+			id := w.dispute(r.Intent)
+			w.lose()
+			w.refund(b, true, 0)
+			w.settle()
+			if got := strings.Join(w.statuses(b), " "); got != "frozen refunded" {
+				t.Errorf("tickets: %s", got)
+			}
+			if left := w.open(); left != "" {
+				t.Errorf("left to do: %s", left)
+			}
+			if n := one[int](w, `SELECT count(*) FROM notifications WHERE kind = 'disputeOpened' AND user_id = 'organiser/1'`); n != 1 {
+				t.Errorf("the organiser was told %d times", n)
+			}
+			w.books(expect{})
+			if err := w.sim.DecideDispute(id, verdict); err != nil {
+				t.Fatal(err)
+			}
+			w.settle()
+			w.settled(expect{captures: 1, refunds: refunds})
+		})
+	}
+}
+
+// TestMoney_RefundRefusedForADisputeThatWasLostUnheard: the bank has decided, too, before we heard of anything, and the
+// obligation has failed for so long that it would be given up.
+func TestMoney_RefundRefusedForADisputeThatWasLostUnheard(t *testing.T) {
+	w := open(t, euros())
+	b, r := w.buy("ann", 2, "visa")
+	if err := w.sim.DecideDispute(w.dispute(r.Intent), "lost"); err != nil {
+		t.Fatal(err)
+	}
+	w.lose()
+	w.refund(b, true, 0)
+	w.run()
+	w.exec(`UPDATE outbox SET attempts = 100 WHERE kind = 'payment:refund'`)
+	w.settle()
+	w.want(b, "revoked")
+	w.settled(expect{captures: 1})
+}
+
 // copyDB makes a copy of the database as it is, which failover brings back.
 func (w *world) copyDB() string {
 	w.t.Helper()

@@ -221,6 +221,7 @@ func (w *world) drop() {
 func (w *world) reborn() {
 	w.restart()
 	w.exec(`UPDATE outbox SET next_at = now() WHERE status = 'pending'`)
+	w.exec(`UPDATE webhook_inbox SET next_at = now() WHERE processed_at IS NULL`)
 }
 
 // reconcile compares both sides once, as if a while had passed.

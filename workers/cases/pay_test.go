@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"fairgate/internal/sale"
 	"fairgate/internal/stripesim"
 	"fairgate/internal/wire"
+	"fairgate/workers/reconcile"
 )
 
 const (
@@ -263,6 +265,26 @@ func TestMoney_WebhookLostIsFoundByReconciling(t *testing.T) {
 	w.settled(expect{captures: 1})
 }
 
+// TestMoney_WebhookThatFailedForLongIsTriedAgainSoon: its pauses grow, but not beyond the longest that an obligation has.
+func TestMoney_WebhookThatFailedForLongIsTriedAgainSoon(t *testing.T) {
+	w := open(t, euros())
+	w.sweepAfter = 50 * time.Millisecond
+	w.restart()
+	b := w.hold("ann", 2)
+	w.card(w.start(b).Intent, "visa")
+	w.faults.strike(stripesim.PointArrive, "", -1, stripesim.Fault{Status: 503})
+	w.tell()
+	for end := time.Now().Add(10 * time.Second); one[int](w, `SELECT max(attempts) FROM webhook_inbox`) < 12; time.Sleep(5 * time.Millisecond) {
+		if w.workOff(); time.Now().After(end) {
+			t.Fatalf("it is hardly tried: %s", w.open())
+		}
+	}
+	w.faults.set(nil)
+	w.settle()
+	w.want(b, "confirmed")
+	w.settled(expect{captures: 1})
+}
+
 func TestMoney_WebhookDoubled(t *testing.T) {
 	w := open(t, euros())
 	b := w.hold("ann", 2)
@@ -348,6 +370,46 @@ func TestMoney_PaidInTimeWebhookLostUntilTheBookingClosed(t *testing.T) {
 	w.settle()
 	w.want(b, "closed")
 	w.settled(expect{voids: 1}) // released, never refunded
+}
+
+// TestMoney_IntentMadeBehindA500IsCancelledByReconciling: the provider made it and answered with a failure, so the fan pays by
+// another one. Nobody has the secret of the first, and nothing of ours would ever end it.
+func TestMoney_IntentMadeBehindA500IsCancelledByReconciling(t *testing.T) {
+	w := open(t, euros())
+	b := w.hold("ann", 2)
+	w.faults.strike(stripesim.PointExecute, callCreate, 1, stripesim.Fault{Status: 500, Done: true})
+	if _, err := w.pay.Start(context.Background(), w.request(b)); !errors.Is(err, payment.ErrUnavailable) {
+		t.Fatalf("starting said %v", err)
+	}
+	w.faults.set(nil)
+	w.card(w.start(b).Intent, "visa")
+	w.settle()
+	w.want(b, "confirmed")
+	if got := w.reconcile(); !slices.Equal(got, []string{reconcile.StrayIntent + " true"}) {
+		t.Errorf("found %q", got)
+	}
+	w.settle()
+	if got := w.reconcile(); len(got) > 0 {
+		t.Errorf("found again: %q", got)
+	}
+	w.settled(expect{captures: 1, voids: 1})
+}
+
+// TestMoney_IntentOfAPayerWhoIsStillThereIsLeftAlone: an open intent whose attempt lives is no stray, however old.
+func TestMoney_IntentOfAPayerWhoIsStillThereIsLeftAlone(t *testing.T) {
+	w := open(t, euros())
+	b := w.hold("ann", 2)
+	r := w.start(b)
+	w.card(r.Intent, "chargeDeclined")
+	w.settle()
+	if got := w.reconcile(); len(got) > 0 {
+		t.Errorf("found %q", got)
+	}
+	w.settle()
+	w.card(r.Intent, "visa")
+	w.settle()
+	w.want(b, "confirmed")
+	w.settled(expect{captures: 1})
 }
 
 func TestMoney_AmountMismatchIsVoided(t *testing.T) {

@@ -97,6 +97,7 @@ func (w *world) tickets() {
 			(SELECT coalesce(sum(r.amount), 0)::bigint FROM refunds r WHERE r.booking_id = b.id AND r.tickets = '{}'
 				AND r.status IN ('pending', 'succeeded') AND b.status = 'confirmed' AND r.attempt_id =
 					(SELECT a.id FROM payment_attempts a WHERE a.payment_id = r.payment_id AND a.status = 'captured' ORDER BY a.number LIMIT 1))
+				- (SELECT coalesce(sum(r.cut), 0)::bigint FROM refunds r WHERE r.booking_id = b.id AND r.status <> 'cancelled' AND b.status = 'confirmed')
 		FROM bookings b LEFT JOIN tickets t ON t.booking_id = b.id GROUP BY b.id`)
 	if err != nil {
 		w.t.Fatal(err)

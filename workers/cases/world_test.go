@@ -73,6 +73,8 @@ type world struct {
 	faults faults
 	told   int // events of the provider that were delivered or lost
 
+	sweepAfter time.Duration // of the workers
+
 	redis     *embedded.Redis
 	client    *redis.Client
 	pay       *payment.Service
@@ -139,7 +141,7 @@ func (f *faults) set(at func(stripesim.Call) stripesim.Fault) {
 func open(t *testing.T, s shape) *world {
 	t.Helper()
 	t.Parallel()
-	w := &world{t: t, shape: s, url: testpg.Migrated(t, "money", store.Migrate)}
+	w := &world{t: t, shape: s, url: testpg.Migrated(t, "money", store.Migrate), sweepAfter: time.Microsecond}
 	w.log.Store(time.Now().UnixMicro())
 	w.events = testkafka.Log(t)
 	w.orders, w.outs = testkafka.Topic(t, w.events, "orders", 1), testkafka.Topic(t, w.events, "outcomes", 1)
@@ -234,7 +236,7 @@ func (w *world) restart() {
 		w.t.Fatal(err)
 	}
 	w.workers, err = workers.New(workers.Config{
-		Webhook: workers.WebhookConfig{Secret: webhookSecret}, SweepAfter: time.Microsecond, RelayBatch: 50,
+		Webhook: workers.WebhookConfig{Secret: webhookSecret}, SweepAfter: w.sweepAfter, RelayBatch: 50,
 		Lease: 2 * time.Second, TaskTimeout: time.Second, RetryFrom: time.Millisecond, RetryMost: 20 * time.Millisecond,
 		MaxAttempts: 200, Reconcile: reconcile.Config{Every: -1},
 	}, workers.Deps{Store: w.db, Redis: w.client, Payments: w.pay, Now: w.now})

@@ -3,6 +3,7 @@ package payments
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"fairgate/internal/payment"
@@ -37,16 +38,20 @@ func (h *Handlers) AdoptRefunds(ctx context.Context, intent string) error {
 	return nil
 }
 
-// Adopt looks at a refund or dispute that the ledger does not know, and says whether it knows the fact now.
-func (h *Handlers) Adopt(ctx context.Context, object, fact string) (bool, error) {
-	var err error
+// Look looks at a refund or dispute at the provider, by its id, and writes down what became of it.
+func (h *Handlers) Look(ctx context.Context, object string) error {
 	switch {
 	case strings.HasPrefix(object, "re_"), strings.HasPrefix(object, "pyr_"):
-		err = h.ResolveRefund(ctx, object)
+		return h.ResolveRefund(ctx, object)
 	case strings.HasPrefix(object, "dp_"), strings.HasPrefix(object, "du_"):
-		err = h.ResolveDispute(ctx, object)
+		return h.ResolveDispute(ctx, object)
 	}
-	if err != nil {
+	return nil
+}
+
+// Adopt looks at a refund or dispute that the ledger does not know, and says whether it knows the fact now.
+func (h *Handlers) Adopt(ctx context.Context, object, fact string) (bool, error) {
+	if err := h.Look(ctx, object); err != nil {
 		return false, err
 	}
 	return h.store.Posted(ctx, fact)
@@ -75,10 +80,8 @@ func (h *Handlers) adopt(ctx context.Context, g payment.Giveback) error {
 		if _, _, err := m.Payment(ctx, p.ID); err != nil {
 			return err
 		}
-		if !g.Refund.IsZero() {
-			if r, ok, err = m.RefundOf(ctx, g.Refund); err != nil || ok {
-				return errorOr(err, func() error { return h.answered(ctx, m, p, a, r, g) })
-			}
+		if r, ok, err = h.triedBefore(ctx, m, g); err != nil || ok {
+			return errorOr(err, func() error { return h.answered(ctx, m, p, a, r, g) })
 		}
 		switch payment.State(a.Status) {
 		case payment.Captured:
@@ -95,6 +98,14 @@ func (h *Handlers) adopt(ctx context.Context, g payment.Giveback) error {
 		}
 		return h.adopted(ctx, m, p, a, r, g)
 	})
+}
+
+// triedBefore finds the refund that one at the provider was a try of: we asked for it, or tried one of the dashboard again.
+func (h *Handlers) triedBefore(ctx context.Context, m *store.Money, g payment.Giveback) (store.Refund, bool, error) {
+	if !g.Refund.IsZero() {
+		return m.RefundOf(ctx, g.Refund)
+	}
+	return m.RefundByCause(ctx, "provider/"+g.ID)
 }
 
 func errorOr(err error, do func() error) error {
@@ -116,11 +127,11 @@ func (h *Handlers) follow(ctx context.Context, m *store.Money, r store.Refund, g
 	return refunded(ctx, m, p, store.Attempt{ID: r.Attempt}, r, g)
 }
 
-// answered takes up a refund that we asked for and whose answer was lost. One that failed meanwhile is history: its
-// obligation makes another.
+// answered takes up a refund that we asked for and whose answer is not written down: it was lost, or is on its way. One that
+// failed already is noted as such; of one that another has followed only the postings may be missing.
 func (h *Handlers) answered(ctx context.Context, m *store.Money, p store.Payment, a store.Attempt, r store.Refund, g payment.Giveback) error {
-	status := refundStatus(g.Status)
-	if r.Provider == "" && status != "failed" {
+	fresh := r.Provider == "" && !slices.Contains(r.Past, g.ID)
+	if fresh && (r.Status == "due" || refundStatus(g.Status) != "failed") {
 		return refunded(ctx, m, p, a, r, g)
 	}
 	return postRefund(ctx, m, p, g)

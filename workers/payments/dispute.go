@@ -9,14 +9,33 @@ import (
 	"fairgate/internal/store"
 )
 
-// ResolveDispute looks at a dispute at the provider and brings us up to what it shows: while it is open the tickets that the
-// money paid for do not scan and nothing is refunded; won, all is as before; lost, the tickets end and nothing more goes
-// back. A mere inquiry, for which the bank took no money, is only shown.
+// ResolveDispute looks at a dispute at the provider and brings us up to what it shows.
 func (h *Handlers) ResolveDispute(ctx context.Context, id string) error {
 	c, err := h.stripe.Complaint(ctx, id)
 	if err != nil {
 		return err
 	}
+	return h.dispute(ctx, c)
+}
+
+// AdoptDisputes looks at all disputes of an intent.
+func (h *Handlers) AdoptDisputes(ctx context.Context, intent string) error {
+	all, err := h.stripe.Complaints(ctx, intent)
+	if err != nil {
+		return err
+	}
+	for _, c := range all {
+		if err := h.dispute(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dispute brings us up to what a dispute shows: while it is open the tickets that the money paid for do not scan and nothing
+// is refunded; won, all is as before; lost, the tickets end and nothing more goes back. A mere inquiry, for which the bank
+// took no money, is only shown.
+func (h *Handlers) dispute(ctx context.Context, c payment.Complaint) error {
 	a, p, known, err := h.store.AttemptByIntent(ctx, c.Intent)
 	if err != nil || !known {
 		return err // not of our making: reconciliation reports it

@@ -36,10 +36,6 @@ func (h *Handlers) Event(ctx context.Context, e store.WebhookEvent) error {
 		}
 		_, err := h.payments.Resolve(ctx, e.Object)
 		return err
-	case strings.HasPrefix(e.Object, "re_"), strings.HasPrefix(e.Object, "pyr_"):
-		return h.ResolveRefund(ctx, e.Object)
-	case strings.HasPrefix(e.Object, "dp_"), strings.HasPrefix(e.Object, "du_"):
-		return h.ResolveDispute(ctx, e.Object)
 	}
-	return nil
+	return h.Look(ctx, e.Object)
 }

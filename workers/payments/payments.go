@@ -26,6 +26,9 @@ var ErrDead = errors.New("cannot be done, for good")
 // ErrEarly: something else must be done first; ask again.
 var ErrEarly = errors.New("not yet possible")
 
+// ErrAnother: what was done at the provider under this try came undone; ask again under the next one.
+var ErrAnother = errors.New("done, and undone since")
+
 // Deps is what the handlers use.
 type Deps struct {
 	Payments *payment.Service

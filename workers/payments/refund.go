@@ -2,11 +2,11 @@ package payments
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
+	"slices"
 
 	"fairgate/internal/payment"
-	"fairgate/internal/sale"
 	"fairgate/internal/store"
 )
 
@@ -54,6 +54,9 @@ func (h *Handlers) Refund(ctx context.Context, o store.Obligation) error {
 		now, ok, err := m.RefundOf(ctx, r.ID)
 		if err != nil || !ok {
 			return err
+		}
+		if slices.Contains(now.Past, g.ID) {
+			return fmt.Errorf("%w: refund %s has failed since", ErrAnother, g.ID)
 		}
 		if err := refunded(ctx, m, p, a, now, g); err != nil {
 			return err
@@ -207,15 +210,47 @@ func (h *Handlers) refundAt(ctx context.Context, o store.Obligation, r store.Ref
 	if fault == payment.FaultStored {
 		return g, err
 	}
-	// Refused for good. A dispute or a refund at the provider's dashboard may be why, and its event on the way; else the debt
-	// stays visible.
-	if o.Attempts < adoptTries {
-		if adopted := h.AdoptRefunds(ctx, a.Intent); adopted != nil {
-			return g, adopted
-		}
-		return g, fmt.Errorf("%w: %w", ErrEarly, err)
+	return g, h.whyRefused(ctx, o, r, a, err)
+}
+
+// whyRefused looks for what made the provider refuse a refund for good: a dispute, or a refund at its dashboard, whose event
+// is on its way or was lost. Both are taken up at once, and then it is another question what is due. Where nothing explains
+// it the debt stays visible.
+func (h *Handlers) whyRefused(ctx context.Context, o store.Obligation, r store.Refund, a store.Attempt, refused error) error {
+	before, err := h.dueNow(ctx, r, a)
+	if err != nil {
+		return err
 	}
-	return g, fmt.Errorf("%w: %w", ErrDead, err)
+	if err := errors.Join(h.AdoptDisputes(ctx, a.Intent), h.AdoptRefunds(ctx, a.Intent)); err != nil {
+		return err
+	}
+	after, err := h.dueNow(ctx, r, a)
+	if err != nil {
+		return err
+	}
+	if after != before || o.Attempts < adoptTries {
+		return fmt.Errorf("%w: %w", ErrEarly, refused)
+	}
+	return fmt.Errorf("%w: %w", ErrDead, refused)
+}
+
+// dueState is all that decides what a refund comes to.
+type dueState struct {
+	status        string
+	due, accepted int64
+}
+
+func (h *Handlers) dueNow(ctx context.Context, r store.Refund, a store.Attempt) (s dueState, err error) {
+	err = h.store.Money(ctx, func(m *store.Money) error {
+		now, _, err := m.RefundOf(ctx, r.ID)
+		if err != nil {
+			return err
+		}
+		s.status = now.Status
+		s.due, s.accepted, err = m.RefundsOf(ctx, r.Payment, a.ID)
+		return err
+	})
+	return s, err
 }
 
 // madeBefore looks for our refund among those of the intent.
@@ -230,119 +265,4 @@ func (h *Handlers) madeBefore(ctx context.Context, r store.Refund, a store.Attem
 		}
 	}
 	return payment.Giveback{}, false, nil
-}
-
-// refundStatus is our status of a refund at the provider. One that was cancelled there, because nobody said where the money
-// should go, failed: it is with us and still the fan's. (Ours is cancelled when nothing is owed.)
-func refundStatus(provider string) string {
-	switch provider {
-	case "pending", "requires_action", "succeeded", "failed":
-		return provider
-	case "canceled":
-		return "failed"
-	}
-	return "pending"
-}
-
-// standing orders how a refund stands, by our status. It only moves forward: money that came back stays back.
-var standing = map[string]int{
-	"due": 0, "withheld": 0, "requires_action": 1, "pending": 1, "succeeded": 2, "failed": 3, "cancelled": 3,
-}
-
-// outdated says that more has become of a refund than g shows. Between a look at the provider and the row of what was seen
-// somebody else may have looked and written.
-func outdated(ctx context.Context, m *store.Money, r store.Refund, g payment.Giveback) (bool, error) {
-	status := refundStatus(g.Status)
-	if status == "failed" {
-		return false, nil
-	}
-	if g.ID == r.Provider && standing[status] < standing[r.Status] {
-		return true, nil
-	}
-	// It failed, and is due again under another id.
-	back, err := m.Entries(ctx, payment.FactRefundFailed+g.ID)
-	return len(back) > 0, err
-}
-
-// refunded writes down what became of a refund at the provider. It may be called again whenever that changes, and late.
-func refunded(ctx context.Context, m *store.Money, p store.Payment, a store.Attempt, r store.Refund, g payment.Giveback) error {
-	if old, err := outdated(ctx, m, r, g); err != nil || old {
-		return err
-	}
-	status := refundStatus(g.Status)
-	if err := postRefund(ctx, m, p, g); err != nil {
-		return err
-	}
-	if status == "failed" && strings.HasPrefix(r.Cause, "provider/") {
-		// Made at the provider's dashboard: while its tickets live, the money that came back is for them.
-		ends, err := m.RefundEndsTickets(ctx, r.ID)
-		if err != nil {
-			return err
-		}
-		if !ends {
-			status = "cancelled"
-		}
-	}
-	if r.Status == "withheld" {
-		if err := uncover(ctx, m, p, r, g.ID); err != nil {
-			return err
-		}
-	}
-	if status == "pending" || status == "succeeded" {
-		if err := issueCreditNote(ctx, m, p, r, g.ID, g.Amount); err != nil {
-			return err
-		}
-	}
-	r.Status, r.Provider, r.Attempt, r.Amount = status, g.ID, a.ID, g.Amount
-	if err := m.MoveRefund(ctx, r, g.Reason); err != nil {
-		return err
-	}
-	if status == "failed" || status == "cancelled" {
-		if err := issueReversal(ctx, m, p, g.ID); err != nil || status == "cancelled" {
-			return err
-		}
-		return tell(ctx, m, p, "refundFailed", payment.FactRefundFailed+g.ID, amountOf(g))
-	}
-	_, accepted, err := m.RefundsOf(ctx, p.ID, a.ID)
-	if err != nil || accepted == 0 {
-		return err
-	}
-	to := payment.PartlyRefunded
-	if accepted >= p.Amount {
-		to = payment.Refunded
-	}
-	if _, err := m.MovePayment(ctx, p.ID, payment.PaymentBefore(to), string(to)); err != nil {
-		return err
-	}
-	return tell(ctx, m, p, "refundSent", payment.FactRefund+g.ID, amountOf(g))
-}
-
-func amountOf(g payment.Giveback) map[string]any {
-	return map[string]any{"amount": sale.Money{Minor: g.Amount, Currency: g.Currency}.String(), "currency": g.Currency}
-}
-
-// postRefund posts what a refund at the provider has moved: there, and back again if it failed. One that failed before any
-// money moved has no posting.
-func postRefund(ctx context.Context, m *store.Money, p store.Payment, g payment.Giveback) error {
-	status := refundStatus(g.Status)
-	if status == "requires_action" {
-		return nil
-	}
-	if status == "failed" && !g.Moved {
-		if before, err := m.Entries(ctx, payment.FactRefund+g.ID); err != nil || len(before) == 0 {
-			return err
-		}
-	}
-	out, err := payment.RefundPosting(g.ID, g.Currency, g.Amount)
-	if err != nil {
-		return err
-	}
-	if err := post(ctx, m, p, out); err != nil || status != "failed" {
-		return err
-	}
-	back, err := payment.RefundFailedPosting(g.ID, g.Currency, g.Amount)
-	if err != nil {
-		return err
-	}
-	return post(ctx, m, p, back)
 }

@@ -31,7 +31,7 @@ func (r *Reconciler) intentPage(ctx context.Context, rep *Report, batch []paymen
 	}
 	for _, i := range batch {
 		row, ok := known[i.ID]
-		found := Compare(i.Status, payment.State(row.Attempt.Status), ok)
+		found := Compare(i, payment.State(row.Attempt.Status), ok)
 		if found == "" {
 			continue
 		}
@@ -55,7 +55,7 @@ func (r *Reconciler) intent(ctx context.Context, rep *Report, i payment.Intent, 
 		if err != nil {
 			return err
 		}
-		if out.Known {
+		if out.Known && !(out.Over && found == StrayIntent) {
 			found = MissedWebhook // the answer to its making was lost; its metadata named the attempt
 		}
 		r.note(rep, found, i.ID, found != PaidWithoutRow)
@@ -65,19 +65,23 @@ func (r *Reconciler) intent(ctx context.Context, rep *Report, i payment.Intent, 
 	return nil
 }
 
-// Compare says what is wrong between an intent's status at the provider and its attempt's with us; empty if nothing is.
-// known says whether there is an attempt.
-func Compare(intent string, attempt payment.State, known bool) string {
+// Compare says what is wrong between an intent at the provider and its attempt's status with us; empty if nothing is. known
+// says whether there is an attempt of that intent. One without is stray while somebody could pay by it, or has: where it is
+// ours by its metadata, its making was answered by a failure or its row was lost; where it is not, it is no business of ours
+// until it holds money.
+func Compare(i payment.Intent, attempt payment.State, known bool) string {
 	if !known {
-		if intent == payment.IntentCanceled || intent == payment.IntentRequiresMethod {
+		switch {
+		case i.Status == payment.IntentCanceled:
 			return ""
-		}
-		if intent == payment.IntentSucceeded {
+		case i.Status == payment.IntentSucceeded:
 			return PaidWithoutRow
+		case i.Status == payment.IntentRequiresCapture || i.Ours():
+			return StrayIntent
 		}
-		return StrayIntent
+		return ""
 	}
-	switch intent {
+	switch i.Status {
 	case payment.IntentRequiresCapture:
 		switch attempt {
 		case payment.Creating, payment.Open, payment.Voided, payment.Failed:
@@ -98,6 +102,10 @@ func Compare(intent string, attempt payment.State, known bool) string {
 			return MissedWebhook
 		case payment.Captured:
 			return AmountDiffers
+		}
+	default: // it waits for a card
+		if attempt == payment.Voided || attempt == payment.Failed {
+			return StrayIntent
 		}
 	}
 	return ""

@@ -22,6 +22,8 @@ const (
 	maxFindings = 5_000
 	// maxMovements bounds what a run holds in memory: some 200 bytes each, on either side.
 	maxMovements = 2_000_000
+	// maxWaiting bounds how many refunds and disputes that wait are looked at in a run; each costs a call.
+	maxWaiting = 200
 )
 
 // Config is how often and how far back. Zero values stand for the defaults.
@@ -49,6 +51,8 @@ type Deps struct {
 	// Adopt takes up a refund or dispute of the provider that the ledger does not know; adopted says that it does now. Nil
 	// adopts nothing.
 	Adopt func(ctx context.Context, object, fact string) (adopted bool, err error)
+	// Look writes down what became of a refund or dispute at the provider. Nil looks at nothing.
+	Look func(ctx context.Context, object string) error
 }
 
 // Reconciler compares.
@@ -59,6 +63,7 @@ type Reconciler struct {
 	log      *slog.Logger
 	now      func() time.Time
 	adopt    func(context.Context, string, string) (bool, error)
+	look     func(context.Context, string) error
 	findings *prometheus.CounterVec
 	last     prometheus.Gauge
 }
@@ -110,7 +115,7 @@ func New(cfg Config, deps Deps) (*Reconciler, error) {
 		cfg.Settle = time.Minute
 	}
 	r := &Reconciler{
-		cfg: cfg, store: deps.Store, payments: deps.Payments, log: deps.Log, now: deps.Now, adopt: deps.Adopt,
+		cfg: cfg, store: deps.Store, payments: deps.Payments, log: deps.Log, now: deps.Now, adopt: deps.Adopt, look: deps.Look,
 		findings: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "fairgate_reconcile_findings_total", Help: "Differences between provider and ledger.",
 		}, []string{"reason"}),
@@ -154,6 +159,9 @@ func (r *Reconciler) Run(ctx context.Context) (Report, error) {
 	if err := r.movements(ctx, &rep, moves, explained); err != nil {
 		return rep, fmt.Errorf("comparing movements: %w", err)
 	}
+	if err := r.waiting(ctx, &rep); err != nil {
+		return rep, fmt.Errorf("looking at what waits: %w", err)
+	}
 	twice, err := r.store.TakenTwice(ctx, rep.Since, rep.Until, maxFindings)
 	if err != nil {
 		return rep, err
@@ -165,6 +173,36 @@ func (r *Reconciler) Run(ctx context.Context) (Report, error) {
 	}
 	r.last.Set(float64(r.now().Unix()))
 	return rep, r.store.SaveReconciliation(ctx, rep.kept())
+}
+
+// waiting looks at refunds that are under way and disputes that are open: how they end moves no money, so only an event
+// tells, and that may be lost.
+func (r *Reconciler) waiting(ctx context.Context, rep *Report) error {
+	if r.look == nil {
+		return nil
+	}
+	ids, err := r.store.Waiting(ctx, rep.Until, maxWaiting)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		err := r.look(ctx, id)
+		if err != nil && payment.FaultOf(err) == payment.FaultDefinite {
+			r.note(rep, NotAtProvider, id, false)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		waits, err := r.store.Waits(ctx, id)
+		if err != nil {
+			return err
+		}
+		if !waits {
+			r.note(rep, MissedWebhook, id, true)
+		}
+	}
+	return nil
 }
 
 // Open counts the differences that nobody repaired.
