@@ -76,6 +76,7 @@ type Deps struct {
 	OrdersPartitions int // of the log `orders`; 0 means 1
 	Guard            Guard
 	Inviter          Inviter // nil: no invite codes
+	Looks            Looks   // without its check no room's page can be given a look
 	ShopURL          string  // before the links of invite codes
 	Log              *slog.Logger
 	Metrics          prometheus.Registerer

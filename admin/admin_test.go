@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hibiken/asynq"
 
@@ -252,6 +253,40 @@ func TestSale_ShowsLineStockAndMoney(t *testing.T) {
 	r := w.want(200, w.api(fmt.Sprintf("/api/sales/%d", id), nil))
 	if sum := r.json["totals"].(m); sum["capacity"].(float64) != 120 || sum["free"].(float64) != 120 || sum["taken"] != "0.00" {
 		t.Errorf("totals %v", sum)
+	}
+}
+
+func TestRoom_ShowsWhatBecameOfItsLine(t *testing.T) {
+	w := newWorld(t).user(operator, store.RoleOperator)
+	room := w.createRoom(nil)
+	w.want(200, w.api(fmt.Sprintf("/api/rooms/%d/state", room), m{"state": "open"}))
+	w.join(room, 20)
+	put := func(place int, body wire.Body) {
+		t.Helper()
+		r := wire.Record{Object: room, Ref: wire.ID{byte(place + 1), 7}}
+		if _, err := w.log.Producer(w.queue).Append(t.Context(), 0, wire.AppendRecord(nil, r, body), time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	live := m{}
+	is := func(fact string, n float64) bool { return live[fact] == n }
+	for n := range 3 {
+		put(n, &wire.Leave{Visitor: wire.ID{byte(n + 1), 9}})
+	}
+	// Who is invited asks until let in.
+	w.eventually("three who left and one who was let in", func() bool {
+		put(5, &wire.Ask{Visitor: wire.ID{6, 9}})
+		live, _ = w.want(200, w.api(fmt.Sprintf("/api/rooms/%d", room), nil)).json["live"].(m)
+		return is("givenUp", 3) && is("admitted", 1)
+	})
+	if !is("joined", 20) || !is("missed", 0) || !is("clockBoundMicros", 180) {
+		t.Errorf("%v", live)
+	}
+	page := string(w.want(200, w.do("GET", fmt.Sprintf("/rooms/%d", room), "", "", "Accept", "text/html")).body)
+	for _, fact := range []string{`givenUp">3<`, `admitted">1<`, `missed">0<`, "Of the invited, expected to come", "within the promised wait", "wrong by, on average"} {
+		if !strings.Contains(page, fact) {
+			t.Errorf("the page does not say %s", fact)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,4 +109,26 @@ func TestBrowser_TheDrawIsRevealedOnThePage(t *testing.T) {
 	b.Opens(w.server.URL + "/rooms/new")
 	b.Has(`input[name=publicSource]`)
 	b.Shoot("newroom")
+}
+
+func TestBrowser_TheLookOfARoomIsSetOnThePage(t *testing.T) {
+	b := testchrome.Open(t).Person(1280, 900)
+	b.Shots = "admin-"
+	w := newWorld(t, stylist).user(operator, store.RoleOperator)
+	room := w.createRoom(nil)
+	b.Opens(fmt.Sprintf("%s/rooms/%d/look", w.server.URL, room))
+	b.Has(`input[name=password]`)
+	b.Types(`input[name=email]`, operator)
+	b.Types(`input[name=password]`, password+"\n")
+	b.Has(`input[name="words.0.title"]`)
+	b.Types(`input[name="words.0.title"]`, "Summer Festival")
+	b.Types(`input[name="light.accent"]`, "#b00020")
+	b.Clicks(`form button.main`)
+	b.Sees("The waiting page looks so within seconds")
+	b.Shoot("look")
+	b.Size(390, 844)
+	b.Shoot("look-phone")
+	if kept, err := w.db.Look(t.Context(), room); err != nil || !strings.Contains(string(kept.Brand), "Summer Festival") {
+		t.Errorf("%v %s", err, kept.Brand)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fairgate/internal/estimate"
 	"fairgate/internal/eventlog"
 	"fairgate/internal/wire"
 )
@@ -27,11 +28,42 @@ const (
 type documents struct {
 	mu     sync.RWMutex
 	byRoom map[int64]wire.QueueDocument
-	read   []atomic.Bool // per partition: read to its end once
+	before map[int64]earlier
+	read   []atomic.Bool    // per partition: read to its end once
+	waits  *estimate.Record // what documents promised, against what came
+}
+
+// paceSpan is over how much log time people a minute are measured, in µs.
+const paceSpan = 10_000_000
+
+// earlier is what a document said at least paceSpan ago, if there was one, and the one from which the next pace is measured.
+type earlier struct{ from, next counted }
+
+// counted are the counts of a document.
+type counted struct {
+	at           int64
+	joined, gone uint32
+}
+
+func countedOf(d *wire.QueueDocument) counted { return counted{d.At, d.Joined, d.GivenUp + d.Missed} }
+
+// pace is how many people a minute joined and went away, lately; 0 while unknown.
+func (d *documents) pace(doc *wire.QueueDocument) (joining, leaving int64) {
+	d.mu.RLock()
+	from := d.before[doc.Room].from
+	d.mu.RUnlock()
+	span := doc.At - from.at
+	if from.at == 0 || span < paceSpan/2 {
+		return 0, 0
+	}
+	const minute = 60_000_000
+	now := countedOf(doc)
+	return int64(now.joined-from.joined) * minute / span, int64(now.gone-from.gone) * minute / span
 }
 
 func newDocuments(partitions int) *documents {
-	return &documents{byRoom: make(map[int64]wire.QueueDocument), read: make([]atomic.Bool, partitions)}
+	return &documents{byRoom: make(map[int64]wire.QueueDocument), before: make(map[int64]earlier),
+		read: make([]atomic.Bool, partitions), waits: estimate.New(maxRooms)}
 }
 
 // newest is a room's document; false if none was seen.
@@ -49,16 +81,20 @@ func (d *documents) take(value []byte) bool {
 	if len(value) > maxDocument || json.Unmarshal(value, &doc) != nil || doc.Version != wire.Version || doc.Room <= 0 {
 		return false
 	}
-	for i := range doc.Lanes {
-		doc.Lanes[i].Table = nil
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	old, known := d.byRoom[doc.Room]
 	if known && (doc.Offset < old.Offset || doc.Offset == old.Offset && doc.Epoch <= old.Epoch) || !known && len(d.byRoom) >= maxRooms {
 		return false
 	}
+	d.waits.Observe(&doc)
+	for i := range doc.Lanes {
+		doc.Lanes[i].Table = nil
+	}
 	d.byRoom[doc.Room] = doc
+	if b := d.before[doc.Room]; doc.At-b.next.at >= paceSpan {
+		d.before[doc.Room] = earlier{from: b.next, next: countedOf(&doc)}
+	}
 	return true
 }
 

@@ -37,6 +37,9 @@ func (a *Admin) doers(mux *http.ServeMux) {
 	a.order(mux, "/rooms/{room}/state", a.setState)
 	a.order(mux, "/rooms/{room}/outflow", a.setOutflow)
 	a.order(mux, "/rooms/{room}/reveal", a.reveal)
+	a.order(mux, "/rooms/{room}/look", a.setLook)
+	a.order(mux, "/rooms/{room}/look/logo", a.setLogo)
+	a.order(mux, "/rooms/{room}/look/plain", a.plainLook)
 	mux.HandleFunc("POST /rooms/{room}/invites", a.invites(true))
 	mux.HandleFunc("POST /api/rooms/{room}/invites", a.invites(false))
 }
@@ -340,6 +343,7 @@ func (a *Admin) readers(mux *http.ServeMux) {
 	get("/rooms", a.roomsPage)
 	get("/rooms/new", a.newRoomPage)
 	get("/rooms/{room}", a.roomPage)
+	get("/rooms/{room}/look", a.lookPage)
 	get("/audit", a.auditPage)
 	get("/money", a.moneyPage)
 	get("/events/{event}/receipts", a.documentsPage)
@@ -351,6 +355,7 @@ func (a *Admin) readers(mux *http.ServeMux) {
 	get("/api/events/{event}", a.eventJSON)
 	get("/api/rooms", a.roomsJSON)
 	get("/api/rooms/{room}", a.roomJSON)
+	get("/api/rooms/{room}/look", a.lookJSON)
 	get("/api/sales/{event}", a.saleJSON)
 	get("/api/audit", a.auditJSON)
 }

@@ -20,14 +20,14 @@ var pageFiles embed.FS
 // pages are the dashboard's templates and files.
 type pages struct{ byName map[string]*template.Template }
 
-var pageNames = [...]string{"login", "home", "event", "newevent", "sale", "rooms", "room", "newroom", "audit", "money", "receipts", "settings", "problem"}
+var pageNames = [...]string{"login", "home", "event", "newevent", "sale", "rooms", "room", "newroom", "look", "audit", "money", "receipts", "settings", "problem"}
 
 func newPages() (*pages, error) {
 	p := &pages{byName: map[string]*template.Template{}}
 	for _, name := range pageNames {
 		t, err := template.New("layout.html").Funcs(template.FuncMap{
 			"num": groups[int], "count": groups[int64], "unsigned": groups[uint32], "in": inZone, "local": localInput,
-			"wait": waitText, "ago": agoText, "words": words, "from": from, "counts": counts,
+			"wait": waitText, "percent": percentText, "colours": coloursOf, "ago": agoText, "words": words, "from": from, "counts": counts,
 		}).ParseFS(pageFiles, "page/layout.html", "page/parts.html", "page/"+name+".html")
 		if err != nil {
 			return nil, fmt.Errorf("pages: %w", err)
@@ -324,6 +324,32 @@ func waitText(low, high int64) string {
 		return fmt.Sprintf("about %d min", (high+59)/60)
 	}
 	return fmt.Sprintf("%d–%d min", low/60, (high+59)/60)
+}
+
+// colourField is one colour of a look, with the page's own.
+type colourField struct{ Key, Label, Value, Own string }
+
+// coloursOf are the fields of a scheme's colours.
+func coloursOf(name string, c lookColours) any {
+	own := [4]string{"#3a3ad6", "#f4f4f7", "#ffffff", "#17171c"}
+	if name == "dark" {
+		own = [4]string{"#9a9aff", "#111116", "#1b1b22", "#f1f1f5"}
+	}
+	return struct {
+		Name string
+		List []colourField
+	}{name, []colourField{
+		{"accent", "Buttons and progress", c.Accent, own[0]}, {"background", "Around the card", c.Background, own[1]},
+		{"surface", "The card", c.Surface, own[2]}, {"text", "Text", c.Text, own[3]},
+	}}
+}
+
+// percentText is a share, or that it is not known.
+func percentText(n int64) string {
+	if n < 0 {
+		return "not known yet"
+	}
+	return fmt.Sprintf("%d %%", n)
 }
 
 func agoText(t time.Time) string { return t.UTC().Format("15:04:05") }

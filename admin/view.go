@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"fairgate/internal/estimate"
 	"fairgate/internal/sale"
 	"fairgate/internal/store"
 	"fairgate/internal/web"
@@ -139,6 +140,17 @@ type queueView struct {
 	InsidePart  string    `json:"-"`
 	Stale       bool      `json:"stale"` // no document for a while
 	LaneWaiting []lanePar `json:"lanes"`
+
+	Admitted uint32 `json:"admitted"`         // ever
+	GivenUp  uint32 `json:"givenUp"`          // ever, by their owners
+	Missed   uint32 `json:"missed"`           // turns, ever and for good
+	Joining  int64  `json:"joiningPerMinute"` // over the last ten to twenty seconds
+	Leaving  int64  `json:"leavingPerMinute"` // given up or missed, likewise
+	ShowUp   int64  `json:"showUpPercent"`    // of the invited; -1 before it was measured
+	// How good the promised waits were: what this dashboard has seen since it started, and a while before.
+	Promises int64 `json:"promises"`         // turns that came
+	Kept     int64 `json:"keptPercent"`      // of them within the promised band; -1 while there are none
+	Off      int64 `json:"waitErrorPercent"` // how far from the band's middle, of the wait, on average; -1 likewise
 }
 
 type lanePar struct {
@@ -170,7 +182,17 @@ func (a *Admin) viewRoom(r *store.Room) roomView {
 	}
 	now, bound := a.deps.Commands.RoomTime()
 	v.Live = viewQueue(&doc, now, bound)
+	v.Live.Joining, v.Live.Leaving = a.documents.pace(&doc)
+	v.Live.score(a.documents.waits.Of(r.ID))
 	return v
+}
+
+// score puts numbers of promises into per cent.
+func (q *queueView) score(s estimate.Score) {
+	q.Promises, q.Kept, q.Off = int64(s.Within+s.Early+s.Late), -1, -1
+	if q.Promises > 0 {
+		q.Kept, q.Off = 100*int64(s.Within)/q.Promises, 100*s.Off/max(s.Waited, 1)
+	}
 }
 
 func (a *Admin) viewDraw(r *store.Room) *drawView {
@@ -206,7 +228,10 @@ func viewQueue(doc *wire.QueueDocument, now, bound int64) *queueView {
 		Joined: doc.Joined, Waiting: doc.Waiting, Inside: doc.Inside, Cap: doc.Cap, PerMinute: doc.PerMinute, Left: doc.Left,
 		Coming: doc.Coming, WaitLow: -1, WaitHigh: -1, At: time.UnixMicro(doc.At).UTC(), BehindMS: max(0, now-doc.At) / 1000,
 		ClockBound: bound, Epoch: doc.Epoch, Offset: doc.Offset, Chain: doc.Chain, InsidePart: part(int(doc.Inside), int(doc.Cap)),
-		LaneWaiting: []lanePar{},
+		LaneWaiting: []lanePar{}, Admitted: doc.Admitted, GivenUp: doc.GivenUp, Missed: doc.Missed, ShowUp: -1,
+	}
+	if doc.ShowUp > 0 {
+		q.ShowUp = (doc.ShowUp + 5) / 10
 	}
 	q.Stale = q.BehindMS > staleAfter.Milliseconds()
 	for _, l := range doc.Lanes {

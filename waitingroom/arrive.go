@@ -40,7 +40,8 @@ type arriveAnswer struct {
 	Queue     string       `json:"queue"`
 }
 
-// postArrive stamps an arrival. A visitor who has a place gets it back instead, a challenge that ran out is renewed once.
+// postArrive stamps an arrival. A visitor who has a place gets it back instead, unless they bring an invite code; a challenge
+// that ran out is renewed once.
 func (e *Edge) postArrive(ctx *fasthttp.RequestCtx) error {
 	room, err := e.room(ctx)
 	if err != nil {
@@ -54,7 +55,7 @@ func (e *Edge) postArrive(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	if t, err := e.token(ctx, room.ID, who); err == nil {
+	if t, err := e.token(ctx, room.ID, who); err == nil && !e.mayMove(ctx, room, &t, in) {
 		return e.answerPlace(ctx, room, &t, tokenText(ctx, room.ID), e.recorded(ctx, &t))
 	}
 	visit, err := e.visit(ctx, ActionArrive, who)
@@ -63,7 +64,9 @@ func (e *Edge) postArrive(ctx *fasthttp.RequestCtx) error {
 	}
 	visit.Room, visit.Networks = room.ID, e.deps.Guard.Networks(visit.Address)
 	visit.Places = e.docs.crowded.places(room.ID, visit.Networks)
-	verdict, err := e.judge(ctx, visit)
+	within, cancel := web.RequestContext(ctx)
+	defer cancel()
+	verdict, err := e.judge(ctx, within, visit)
 	if err != nil {
 		return err
 	}
@@ -118,8 +121,11 @@ func (e *Edge) takesJoins(room Room) error {
 	switch d.doc.State {
 	case wire.RoomClosed.String():
 		p := problem(http.StatusConflict, "closed", "Not open yet", "The waiting room is not open yet.")
+		if d.doc.EarlyFrom > 0 {
+			p = p.With("earlyFrom", instantText(d.doc.EarlyFrom))
+		}
 		if d.doc.OpensAt > 0 {
-			return p.With("opensAt", instantText(d.doc.OpensAt))
+			p = p.With("opensAt", instantText(d.doc.OpensAt))
 		}
 		return p
 	case wire.RoomEnded.String():

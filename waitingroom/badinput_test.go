@@ -73,6 +73,9 @@ func TestEnter_EveryByteOfTheTokenTamperedIsRefused(t *testing.T) {
 	}
 }
 
+// header is what a request of the table carries.
+type header map[string]string
+
 func TestBadInput_IsAProblemThatSaysWhatToDo(t *testing.T) {
 	s := open(t)
 	f := s.fan()
@@ -91,7 +94,16 @@ func TestBadInput_IsAProblemThatSaysWhatToDo(t *testing.T) {
 		}
 		return token.Text(b)
 	}
-	type header map[string]string
+	// held is a token of the fan's own that a ring of keys has signed for an arrival so long ago.
+	held := func(keys *token.Keys, back time.Duration) string {
+		place := wire.Place{Room: foyer, Visitor: hash, Instant: time.Now().Add(-back).UnixMicro()}
+		b, err := keys.TokenFor(&wire.Challenge{Place: place})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token.Text(b)
+	}
+	own := func(token string) header { return header{HeaderVisitor: a.Visitor, HeaderToken: token} }
 	for _, c := range []struct {
 		name, method, path, body string
 		header                   header
@@ -129,6 +141,9 @@ func TestBadInput_IsAProblemThatSaysWhatToDo(t *testing.T) {
 		{"enter without a place", "POST", "/rooms/2/enter", "{}", nil, 403, "no-place"},
 		{"enter with somebody's token", "POST", "/rooms/2/enter", "{}", header{HeaderToken: p.Token}, 403, "other-visitor"},
 		{"enter with another room's token", "POST", "/rooms/1/enter", "{}", header{HeaderToken: p.Token}, 403, "other-room"},
+		{"enter with an expired token", "POST", "/rooms/2/enter", "{}", own(held(s.keys, token.Life*time.Microsecond+time.Second)), 410, "expired"},
+		{"enter with a token from the future", "POST", "/rooms/2/enter", "{}", own(held(s.keys, -time.Minute)), 403, "ahead-of-time"},
+		{"enter with a foreign key's token", "POST", "/rooms/2/enter", "{}", own(held(testKeys(t, 77), 0)), 403, "foreign-token"},
 		{"enter with a challenge", "POST", "/rooms/2/enter", "{}", header{HeaderToken: a.Challenge}, 400, ""},
 		{"enter with members", "POST", "/rooms/2/enter", `{"room":1}`, nil, 400, ""},
 		{"leave without a place", "POST", "/rooms/2/leave", "{}", nil, 403, "no-place"},
@@ -152,6 +167,10 @@ func TestBadInput_IsAProblemThatSaysWhatToDo(t *testing.T) {
 		}
 		if kind := r.kind(t); c.kind != "" && kind != c.kind {
 			t.Errorf("%s: problem %q, want %q", c.name, kind, c.kind)
+		}
+		var said struct{ Detail, Key, Expected string }
+		if r.into(t, &said); said.Detail == "" && (said.Key == "" || said.Expected == "") {
+			t.Errorf("%s: nobody is told what to do: %s", c.name, r.body)
 		}
 	}
 }

@@ -56,13 +56,13 @@ func (s *stage) crowd(room int64, people int) {
 }
 
 // withSolver is a stage whose page has the real solver, and work that takes it a moment.
-func withSolver(t *testing.T) *stage {
+func withSolver(t *testing.T, change ...func(*Config, *Deps)) *stage {
 	t.Helper()
 	solver, err := os.ReadFile("../botguard/puzzle/browser/solver.js")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := open(t, func(_ *Config, d *Deps) { d.SolverJS = solver })
+	s := open(t, append(change, func(_ *Config, d *Deps) { d.SolverJS = solver })...)
 	s.gate.verdict = func(Visit) Verdict {
 		price := work
 		price.SubPuzzles, price.Difficulty = 4, 20_000
@@ -92,6 +92,39 @@ func (s *stage) state(room int64, state wire.RoomState) {
 func (s *stage) gone(room int64) {
 	s.t.Helper()
 	s.until("nobody in line", func() bool { d := s.edge.docs.newest(room); return d != nil && d.doc.Waiting == 0 })
+}
+
+func TestBrowser_AFanInLineUsesAnInviteCode(t *testing.T) {
+	p := someone(t)
+	invites, err := token.NewInvites([]token.Key{{ID: 5, Secret: [32]byte{5}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := withSolver(t, func(_ *Config, d *Deps) { d.Invites = invites })
+	base := s.listen()
+	p.Opens(base + "/rooms/2")
+	p.Has(inPhase("paused")) // the page has joined by itself, before there was a code
+	uses := func(code string) {
+		t.Helper()
+		p.Clicks(`details:has(#invite) summary`)
+		p.Types(`#code`, code+"\n")
+	}
+	uses("abc")
+	p.Sees("not an invite code as it was given out")
+	p.Has(inPhase("paused"))
+	p.Opens(base + "/rooms/2")
+	p.Has(inPhase("paused"))
+	uses(base + "/rooms/2?invite=" + mintCode(t, invites, foyer, 8, 1, time.Hour))
+	p.Sees("stand in the line for invited guests")
+	p.Until("in line by invitation", func() bool {
+		return p.Count(inPhase("paused")) == 1 && strings.HasPrefix(p.Text("#lane"), "You came by invitation")
+	})
+	p.Shoot("invited-lane")
+	p.Opens(base + "/rooms/2") // a reload says the same, and offers no other code
+	p.Has(`body[data-phase="paused"][data-lane="invited"]`)
+	if n := p.Count("#invite"); n != 0 {
+		t.Errorf("%d fields for a code", n)
+	}
 }
 
 func TestBrowser_AFanWaitsAndIsLetIn(t *testing.T) {

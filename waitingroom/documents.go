@@ -7,13 +7,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/andybalholm/brotli"
+	"github.com/valyala/fasthttp"
 
+	"fairgate/internal/estimate"
 	"fairgate/internal/eventlog"
+	"fairgate/internal/web"
 	"fairgate/internal/wire"
 )
 
@@ -40,12 +44,18 @@ var encodingNames = [encodings]string{"br", "gzip", ""}
 
 // document is one queue document as it is served. It never changes.
 type document struct {
-	doc    wire.QueueDocument
-	plain  []byte
-	etags  [encodings]string
-	once   sync.Once
-	packed [encodings][]byte // filled by the first request: a room that nobody looks at costs nothing
-	pool   *sync.Pool        // of *packer
+	doc   wire.QueueDocument
+	plain []byte
+	etags [encodings]string
+	forms [encodings]form
+	pool  *sync.Pool // of *packer
+}
+
+// form is a document in one encoding, made by the first request for it: a room that nobody looks at costs nothing.
+type form struct {
+	once  sync.Once
+	whole *web.Prepared
+	same  *web.Prepared // for who has it already
 }
 
 // packer holds the compressors, which are large and worth keeping.
@@ -80,24 +90,46 @@ func newDocument(value []byte, pool *sync.Pool) (*document, error) {
 	return d, nil
 }
 
-// body is the document in an encoding.
-func (d *document) body(encoding int) []byte {
-	d.once.Do(d.pack)
-	return d.packed[encoding]
+// answer is the document in an encoding, or that the asker has it.
+func (d *document) answer(encoding int, has bool) *web.Prepared {
+	f := &d.forms[encoding]
+	f.once.Do(func() { f.whole, f.same = d.prepare(encoding) })
+	if has {
+		return f.same
+	}
+	return f.whole
 }
 
-func (d *document) pack() {
-	d.packed[encodingPlain] = d.plain
-	var gz, br bytes.Buffer
+func (d *document) prepare(encoding int) (whole, same *web.Prepared) {
+	headers := map[string]string{
+		fasthttp.HeaderCacheControl: documentCaching, fasthttp.HeaderVary: fasthttp.HeaderAcceptEncoding, fasthttp.HeaderETag: d.etags[encoding],
+	}
+	same = web.Prepare(http.StatusNotModified, headers, nil)
+	headers[fasthttp.HeaderContentType] = "application/json"
+	if name := encodingNames[encoding]; name != "" {
+		headers[fasthttp.HeaderContentEncoding] = name
+	}
+	return web.Prepare(http.StatusOK, headers, d.packed(encoding)), same
+}
+
+// packed is the document's bytes in an encoding.
+func (d *document) packed(encoding int) []byte {
+	var out bytes.Buffer
 	p := d.pool.Get().(*packer)
 	defer d.pool.Put(p)
-	p.gz.Reset(&gz)
-	_, _ = p.gz.Write(d.plain) // a bytes.Buffer takes everything
-	_ = p.gz.Close()
-	p.br.Reset(&br)
-	_, _ = p.br.Write(d.plain)
-	_ = p.br.Close()
-	d.packed[encodingGzip], d.packed[encodingBrotli] = gz.Bytes(), br.Bytes()
+	switch encoding {
+	case encodingGzip:
+		p.gz.Reset(&out)
+		_, _ = p.gz.Write(d.plain) // a bytes.Buffer takes everything
+		_ = p.gz.Close()
+	case encodingBrotli:
+		p.br.Reset(&out)
+		_, _ = p.br.Write(d.plain)
+		_ = p.br.Close()
+	default:
+		return d.plain
+	}
+	return out.Bytes()
 }
 
 // newer reports whether d was made later in the log.
@@ -116,7 +148,7 @@ type documents struct {
 	alive  []atomic.Int64 // per partition: unix nanoseconds of the last good fetch; 0 before the first
 	bad    *atomic.Int64  // documents that could not be read
 	pool   *sync.Pool
-	kept   promises
+	kept   *estimate.Record
 
 	crowded *crowded
 	heads   *heads
@@ -125,7 +157,7 @@ type documents struct {
 func newDocuments(partitions int) documents {
 	return documents{
 		mu: new(sync.RWMutex), byRoom: make(map[int64]*document), alive: make([]atomic.Int64, partitions), bad: new(atomic.Int64),
-		pool: newPackers(), kept: newPromises(), crowded: new(crowded), heads: new(heads),
+		pool: newPackers(), kept: estimate.New(MaxRooms), crowded: new(crowded), heads: new(heads),
 	}
 }
 
@@ -164,7 +196,7 @@ func (s *documents) take(value []byte) error {
 	}
 	if old == nil || d.newer(old) {
 		s.byRoom[d.doc.Room] = d
-		s.kept.observe(&d.doc)
+		s.kept.Observe(&d.doc)
 		s.heads.see(&d.doc, time.Now())
 	}
 	return nil

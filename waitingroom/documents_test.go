@@ -145,7 +145,7 @@ func FuzzDocument(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if d.doc.Room <= 0 || !bytes.Equal(d.body(encodingPlain), b) {
+		if d.doc.Room <= 0 || !bytes.Equal(d.plain, b) {
 			t.Errorf("took %q", b)
 		}
 		for i := range d.doc.Lanes {
@@ -161,7 +161,7 @@ func FuzzNegotiate(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, accept string) {
-		if e := negotiate(accept); e < 0 || e >= encodings {
+		if e := best(accept); e < 0 || e >= encodings {
 			t.Errorf("encoding %d", e)
 		}
 	})

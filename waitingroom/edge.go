@@ -99,7 +99,7 @@ type DocumentLog struct {
 	Partitions int
 }
 
-// Deps is what an Edge is handed. Invites, Places, Random, SolverJS, Log and Metrics may be nil.
+// Deps is what an Edge is handed. Invites, Looks, Places, Random, SolverJS, Log and Metrics may be nil.
 type Deps struct {
 	Keys      *token.Keys
 	Passes    *Passes
@@ -110,6 +110,7 @@ type Deps struct {
 	Answers   *answer.Desk // of the queue's outcomes; New adds a listener, so it must not run yet
 	Documents DocumentLog
 	Rooms     Directory
+	Looks     Looks     // of rooms; nil for those of the folder alone
 	Places    Places    // exact places; without it they are computed from the document
 	Random    io.Reader // nil for crypto/rand
 	SolverJS  []byte    // the puzzle's worker script; without it the page offers the timed lane only
@@ -142,6 +143,8 @@ type Edge struct {
 	page    *page.Page
 	firsts  firsts
 	metrics metrics
+	// wardrobe is New's, and then keepDressed's.
+	wardrobe wardrobe
 }
 
 // New returns an edge that serves once Run reads what it serves.

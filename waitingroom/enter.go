@@ -139,7 +139,9 @@ func (e *Edge) placeFor(ctx *fasthttp.RequestCtx, action string) (room Room, t w
 	if visit, err = e.visit(ctx, action, who); err != nil {
 		return room, t, visit, err
 	}
-	if _, err = e.judge(ctx, visit); err != nil {
+	within, cancel := web.RequestContext(ctx)
+	defer cancel()
+	if _, err = e.judge(ctx, within, visit); err != nil {
 		return room, t, visit, err
 	}
 	t, err = e.token(ctx, room.ID, who)

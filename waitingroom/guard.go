@@ -87,10 +87,8 @@ func (e *Edge) visit(ctx *fasthttp.RequestCtx, action string, who visitor) (Visi
 	}, nil
 }
 
-// judge asks the guard and turns a refusal into a problem that offers a path.
-func (e *Edge) judge(ctx *fasthttp.RequestCtx, v Visit) (Verdict, error) {
-	within, cancel := web.RequestContext(ctx)
-	defer cancel()
+// judge asks the guard, within a context, and turns a refusal into a problem that offers a path.
+func (e *Edge) judge(ctx *fasthttp.RequestCtx, within context.Context, v Visit) (Verdict, error) {
 	verdict := e.deps.Guard.Judge(within, v)
 	if verdict.Policy != "" {
 		ctx.Response.Header.Set("RateLimit-Policy", verdict.Policy)

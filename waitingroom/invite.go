@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -16,22 +17,54 @@ import (
 // CookieInvite keeps an invite code between the link that carried it and the arrival; then the room.
 const CookieInvite = "fg_invite_"
 
-// followInvite answers a room's link with a code in it: the code goes into a cookie, out of the address, which others may
-// see. A bad code is told at once, so that nobody waits in a line that they do not expect. done is false for other links.
+// followInvite answers a room's link with a code in it, and the page's field for one: the code goes into a cookie, out of
+// the address, which others may see. A bad code is told at once, so that nobody waits in a line that they do not expect: to
+// people by the room's page, to programs as a problem. done is false for other links.
 func (e *Edge) followInvite(ctx *fasthttp.RequestCtx, room Room) (done bool, err error) {
-	code := string(ctx.QueryArgs().Peek("invite"))
+	code := inviteCode(string(ctx.QueryArgs().Peek("invite")))
 	if code == "" {
 		return false, nil
 	}
+	to := fmt.Sprintf("/rooms/%d", room.ID)
 	invite, err := e.invited(room, code)
 	if err != nil {
-		return true, err
+		p, ok := errors.AsType[*web.Problem](err)
+		if !ok || !web.WantsHTML(ctx) {
+			return true, err
+		}
+		to += "?notice=" + inviteNotice(p)
+	} else {
+		e.cookie(ctx, roomCookie(CookieInvite, room.ID), code, lives(int64(invite.Expires)*1_000_000, e.now()))
 	}
-	e.cookie(ctx, roomCookie(CookieInvite, room.ID), code, lives(int64(invite.Expires)*1_000_000, e.now()))
 	ctx.Response.Header.Set(fasthttp.HeaderCacheControl, "no-store")
-	ctx.Response.Header.Set(fasthttp.HeaderLocation, fmt.Sprintf("/rooms/%d", room.ID))
+	ctx.Response.Header.Set(fasthttp.HeaderLocation, to)
 	ctx.SetStatusCode(http.StatusSeeOther)
 	return true, nil
+}
+
+// inviteCode is the code in what somebody typed or pasted: people paste whole links too.
+func inviteCode(text string) string {
+	text = strings.TrimSpace(text)
+	if _, after, ok := strings.Cut(text, "invite="); ok {
+		text = after
+		if end := strings.IndexAny(text, "&#"); end >= 0 {
+			text = text[:end]
+		}
+	}
+	return text
+}
+
+// inviteNotice is what the page says of a bad code.
+func inviteNotice(p *web.Problem) string {
+	switch kind := kindOf(p); {
+	case kind == "foreign-invite":
+		return kind
+	case kind == "other-room", kind == "expired":
+		return kind + "-invite"
+	case p.RetryAfter > 0:
+		return "try-again"
+	}
+	return "bad-invite"
 }
 
 // invited reads a code, or says what is wrong with it and what to do.
@@ -72,15 +105,26 @@ func (e *Edge) inviteOf(ctx *fasthttp.RequestCtx, room Room, in arriveRequest) (
 		invite, err := e.invited(room, in.Invite)
 		return &invite, err
 	}
+	return e.carriedInvite(ctx, room), nil
+}
+
+// carriedInvite is the good invite code in the cookies of a request, or nil.
+func (e *Edge) carriedInvite(ctx *fasthttp.RequestCtx, room Room) *wire.Invite {
 	code := web.Cookie(ctx, roomCookie(CookieInvite, room.ID))
 	if code == "" || e.deps.Invites == nil {
-		return nil, nil
+		return nil
 	}
 	invite, err := e.deps.Invites.Verify(code, room.ID, e.now())
 	if err != nil {
-		return nil, nil
+		return nil
 	}
-	return &invite, nil
+	return &invite
+}
+
+// mayMove says that the bearer of a place has a code by which it could become one by invitation: then another arrival is
+// allowed, and the log keeps whichever place is the better one.
+func (e *Edge) mayMove(ctx *fasthttp.RequestCtx, room Room, t *wire.Token, in arriveRequest) bool {
+	return t.Lane != wire.LaneInvited && (in.Invite != "" || e.carriedInvite(ctx, room) != nil)
 }
 
 // timedFrom is when a place that costs waiting instead of work may join, µs.

@@ -3,6 +3,7 @@ package waitingroom
 import (
 	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,20 +111,22 @@ func TestInvite_WithoutJavaScriptWaitsInsteadOfWorking(t *testing.T) {
 
 func TestInvite_BadCodesSayWhatToDo(t *testing.T) {
 	s, v := guestList(t)
+	people := s.fan() // who type it into the page's field
+	people.header.Set("Accept", "text/html")
 	foreign, _ := token.NewInvites([]token.Key{{ID: 5, Secret: [32]byte{6}}})
 	good := mintCode(t, v, foyer, 9, 1, time.Hour)
 	for _, c := range []struct {
-		name, code string
-		status     int
-		kind       string
+		name, code   string
+		status       int
+		kind, notice string
 	}{
-		{"nonsense", "abc", 422, ""},
-		{"cut", good[:len(good)-2], 422, ""},
-		{"a queue token", s.fan().join("2").Token, 422, ""},
-		{"tampered", good[:30] + "A" + good[31:], 403, "foreign-invite"},
-		{"signed by somebody else", mintCode(t, foreign, foyer, 9, 1, time.Hour), 403, "foreign-invite"},
-		{"for another room", mintCode(t, v, hall, 9, 1, time.Hour), 403, "other-room"},
-		{"expired", mintCode(t, v, foyer, 9, 1, -time.Second), 410, "expired"},
+		{"nonsense", "abc", 422, "", "bad-invite"},
+		{"cut", good[:len(good)-2], 422, "", "bad-invite"},
+		{"a queue token", s.fan().join("2").Token, 422, "", "bad-invite"},
+		{"tampered", good[:30] + "A" + good[31:], 403, "foreign-invite", "foreign-invite"},
+		{"signed by somebody else", mintCode(t, foreign, foyer, 9, 1, time.Hour), 403, "foreign-invite", "foreign-invite"},
+		{"for another room", mintCode(t, v, hall, 9, 1, time.Hour), 403, "other-room", "other-room-invite"},
+		{"expired", mintCode(t, v, foyer, 9, 1, -time.Second), 410, "expired", "expired-invite"},
 	} {
 		f := s.fan()
 		r := f.post("/rooms/2/arrive", map[string]string{"invite": c.code})
@@ -133,10 +136,59 @@ func TestInvite_BadCodesSayWhatToDo(t *testing.T) {
 		if r := f.get("/rooms/2?invite=" + url.QueryEscape(c.code)); r.status != c.status {
 			t.Errorf("%s, as a link: %d %s", c.name, r.status, r.body)
 		}
+		r = people.get("/rooms/2?invite=" + url.QueryEscape(c.code))
+		if to := r.header.Get("Location"); r.status != 303 || to != "/rooms/2?notice="+c.notice {
+			t.Errorf("%s, typed: %d to %s", c.name, r.status, to)
+		}
+		if r := people.get("/rooms/2?notice=" + c.notice); !strings.Contains(string(r.body), `id="invite"`) || strings.Contains(string(r.body), `id="notice" class="notice" hidden`) {
+			t.Errorf("%s: the page does not say so, or takes no other code", c.name)
+		}
 		// A cookie that is not good any more stops nobody from joining.
 		f.header.Set("Cookie", fmt.Sprintf("%s=%s", roomCookie(CookieInvite, foyer), c.code))
 		if p := f.joinWith(nil); p.Lane == "invited" {
 			t.Errorf("%s, as a cookie: %q", c.name, p.Lane)
 		}
+	}
+}
+
+// Who stands in line already and gets a code may use it: with a page that works without JavaScript, by its forms alone.
+func TestInvite_APlaceInLineBecomesOneByInvitation(t *testing.T) {
+	s, v := guestList(t)
+	code := mintCode(t, v, foyer, 4, 1, time.Hour)
+	f, g := s.fan(), s.fan()
+	for _, person := range []*fan{f, g} {
+		if p := person.joinWith(nil); p.Lane != "normal" {
+			t.Fatalf("%+v", p)
+		}
+	}
+	takes := func(person *fan) {
+		person.header.Set("Accept", "text/html")
+		defer person.header.Del("Accept")
+		link := "https://wait.example/rooms/2?lang=vi&invite=" + code + "#top" // pasted whole
+		if r := person.get("/rooms/2?invite=" + url.QueryEscape(" "+link)); r.status != 303 || r.header.Get("Location") != "/rooms/2" {
+			t.Fatalf("%d %v", r.status, r.header)
+		}
+		shows := func(phase string) func() bool {
+			return func() bool {
+				return strings.Contains(string(person.get("/rooms/2").body), `data-phase="`+phase+`"`)
+			}
+		}
+		if !shows("new")() {
+			t.Fatal("the page does not offer to join with the code")
+		}
+		person.post("/rooms/2/arrive", map[string]string{"lane": "timed"})
+		s.until("the wait to end", shows("ready"))
+		person.post("/rooms/2/join", nil)
+		if !shows("paused")() {
+			t.Fatalf("joined, the page shows %s", person.get("/rooms/2").body)
+		}
+	}
+	takes(f)
+	if lane := s.laneOf(f); lane != "invited" {
+		t.Errorf("with the code: %q", lane)
+	}
+	takes(g) // the code is used up
+	if lane := s.laneOf(g); lane != "normal" {
+		t.Errorf("with a code that was used up: %q", lane)
 	}
 }

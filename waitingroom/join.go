@@ -51,7 +51,9 @@ func (e *Edge) postJoin(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	if _, err := e.judge(ctx, visit); err != nil {
+	within, cancel := web.RequestContext(ctx)
+	defer cancel()
+	if _, err := e.judge(ctx, within, visit); err != nil {
 		return err
 	}
 	now := e.now()
@@ -67,7 +69,7 @@ func (e *Edge) postJoin(ctx *fasthttp.RequestCtx) error {
 	if err := e.work(&ch, solution, visit, now); err != nil {
 		return err
 	}
-	return e.join(ctx, room, &ch, now-late)
+	return e.join(ctx, within, room, &ch, now-late)
 }
 
 // joinInput reads challenge and solution by shape and length alone. A page without JavaScript has its challenge in a
@@ -112,13 +114,11 @@ func (e *Edge) work(ch *wire.Challenge, solution []byte, visit Visit, now int64)
 }
 
 // join mints the token and records the place. elapsedNow is room time less outages since the instant.
-func (e *Edge) join(ctx *fasthttp.RequestCtx, room Room, ch *wire.Challenge, elapsedNow int64) error {
+func (e *Edge) join(ctx *fasthttp.RequestCtx, within context.Context, room Room, ch *wire.Challenge, elapsedNow int64) error {
 	minted, err := e.deps.Keys.TokenFor(ch)
 	if err != nil {
 		return tokenProblem(err, "challenge")
 	}
-	within, cancel := web.RequestContext(ctx)
-	defer cancel()
 	began := time.Now()
 	outcome, acked, err := e.record(within, room, ch)
 	switch {
@@ -151,7 +151,9 @@ func (e *Edge) join(ctx *fasthttp.RequestCtx, room Room, ch *wire.Challenge, ela
 	e.metrics.joins.WithLabelValues("recorded").Inc()
 	e.metrics.joinSeconds.Observe(time.Since(began).Seconds())
 	e.cookie(ctx, roomCookie(CookieToken, room.ID), out.Token, lives(ch.Instant+token.Life, e.now()))
-	e.dropCookie(ctx, roomCookie(CookieChallenge, room.ID))
+	if name := roomCookie(CookieChallenge, room.ID); web.Cookie(ctx, name) != "" { // of a page without JavaScript
+		e.dropCookie(ctx, name)
+	}
 	if ch.Lane == wire.LaneInvited {
 		e.dropCookie(ctx, roomCookie(CookieInvite, room.ID))
 	}
@@ -168,13 +170,15 @@ func (e *Edge) record(ctx context.Context, room Room, ch *wire.Challenge) (o wir
 	id, body := token.Join(ch)
 	notAfter := e.now() + e.config.NotAfter.Microseconds()
 	value := wire.AppendRecord(nil, wire.Record{Object: room.ID, Ref: id, Command: command, NotAfter: notAfter}, &body)
-	ctx, cancel := context.WithTimeout(ctx, e.config.JoinWait)
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	patience := time.AfterFunc(e.config.JoinWait, cancel)
+	defer patience.Stop()
 	o, err = e.deps.Answers.Ask(ctx, func(ctx context.Context) error {
 		_, err := e.deps.Queue.Append(ctx, room.Partition, value, time.UnixMicro(notAfter))
 		if err == nil {
 			acked = true
-			time.AfterFunc(e.config.OutcomeWait, cancel)
+			patience.Reset(e.config.OutcomeWait)
 		}
 		return err
 	}, command)
@@ -204,6 +208,9 @@ func (e *Edge) placeKept(ctx *fasthttp.RequestCtx, room Room, ch *wire.Challenge
 	}
 	e.metrics.joins.WithLabelValues("kept").Inc()
 	e.dropCookie(ctx, roomCookie(CookieChallenge, room.ID))
+	if ch.Lane == wire.LaneInvited {
+		e.dropCookie(ctx, roomCookie(CookieInvite, room.ID)) // it is used up, and could only be tried again
+	}
 	if text := tokenText(ctx, room.ID); text != "" {
 		if b, err := token.FromText(text, wire.TokenSize); err == nil {
 			t, err := e.deps.Keys.VerifyToken(b, room.ID, ch.Visitor, e.now())

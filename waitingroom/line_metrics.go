@@ -62,8 +62,8 @@ func (m *lineMetrics) Collect(to chan<- prometheus.Metric) {
 		if d.State == wire.RoomOpen.String() {
 			open = 1
 		}
-		moved, kept := m.edge.heard.moved(d.Room), m.edge.docs.kept.kept(d.Room)
-		for result, n := range map[string]uint64{"within": kept.within, "early": kept.early, "late": kept.late} {
+		moved, kept := m.edge.heard.moved(d.Room), m.edge.docs.kept.Of(d.Room)
+		for result, n := range map[string]uint64{"within": kept.Within, "early": kept.Early, "late": kept.Late} {
 			to <- prometheus.MustNewConstMetric(m.estimates, prometheus.CounterValue, float64(n), room, result)
 		}
 		for _, v := range []struct {
@@ -82,8 +82,8 @@ func (m *lineMetrics) Collect(to chan<- prometheus.Metric) {
 			{m.gone, prometheus.CounterValue, float64(moved.left)},
 			{m.missed, prometheus.CounterValue, float64(moved.missed)},
 			{m.showUp, prometheus.GaugeValue, float64(d.ShowUp) / 1000},
-			{m.waited, prometheus.CounterValue, float64(kept.waited) / 1e6},
-			{m.off, prometheus.CounterValue, float64(kept.off) / 1e6},
+			{m.waited, prometheus.CounterValue, float64(kept.Waited) / 1e6},
+			{m.off, prometheus.CounterValue, float64(kept.Off) / 1e6},
 		} {
 			to <- prometheus.MustNewConstMetric(v.desc, v.kind, v.value, room)
 		}

@@ -131,7 +131,8 @@ func kindOf(p *web.Problem) string {
 func noticed(kind string) bool {
 	switch kind {
 	case "not-invited", "gone", "too-late", "expired", "unknown-place", "closed", "turned-down", "network-full", "presence", "try-again", "too-soon",
-		"not-recorded", "place-kept", "foreign-token", "foreign-challenge", "other-visitor", "other-room", "no-place", "not-ready":
+		"not-recorded", "place-kept", "foreign-token", "foreign-challenge", "other-visitor", "other-room", "no-place", "not-ready",
+		"bad-invite", "foreign-invite", "other-room-invite", "expired-invite":
 		return true
 	}
 	return false

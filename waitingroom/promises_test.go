@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"fairgate/internal/engine"
+	"fairgate/internal/estimate"
 	"fairgate/internal/sale"
 	"fairgate/internal/wire"
 	"fairgate/waitingroom/queue"
@@ -20,7 +21,7 @@ type crowdedRoom struct {
 	offset  int64
 	now     int64
 	rnd     *rand.Rand
-	kept    promises
+	kept    *estimate.Record
 	invited int // of the fans, in order
 	due     map[int64][]func()
 	used    uint64
@@ -99,7 +100,7 @@ func TestPromises_MostFansAreInvitedInsideTheirBand(t *testing.T) {
 	for _, abandon := range []float64{0, 0.3, 0.6} {
 		m := queue.New(queue.Limits{})
 		r := &crowdedRoom{t: t, machine: m, core: engine.NewCore(m, 0), now: 1_800_000_000 * sale.Second, rnd: rand.New(rand.NewPCG(5, uint64(abandon*10))),
-			kept: newPromises(), due: map[int64][]func(){}}
+			kept: estimate.New(1), due: map[int64][]func(){}}
 		r.put(wire.Record{}, &wire.Epoch{Epoch: 1, Leader: wire.ID{1}})
 		r.put(wire.Record{}, &wire.Tick{Epoch: 1, Now: r.now})
 		r.put(wire.Record{Object: 1}, &wire.DefineRoom{Cap: 300, PerMinute: 100_000})
@@ -122,38 +123,15 @@ func TestPromises_MostFansAreInvitedInsideTheirBand(t *testing.T) {
 				if d.Inside > d.Cap {
 					t.Fatalf("%d inside, at most %d", d.Inside, d.Cap)
 				}
-				r.kept.observe(&d)
+				r.kept.Observe(&d)
 			})
 		}
-		k := r.kept.kept(1)
-		all := k.within + k.early + k.late
-		t.Logf("abandonment %2.0f %%: %d of %d inside their band, %d earlier, %d later; wrong by %.0f %% of the wait on average", abandon*100, k.within, all,
-			k.early, k.late, 100*float64(k.off)/float64(max(k.waited, 1)))
-		if all < 100 || float64(k.within) < 0.8*float64(all) {
-			t.Errorf("abandonment %2.0f %%: %d of %d inside their band", abandon*100, k.within, all)
+		k := r.kept.Of(1)
+		all := k.Within + k.Early + k.Late
+		t.Logf("abandonment %2.0f %%: %d of %d inside their band, %d earlier, %d later; wrong by %.0f %% of the wait on average", abandon*100, k.Within, all,
+			k.Early, k.Late, 100*float64(k.Off)/float64(max(k.Waited, 1)))
+		if all < 100 || float64(k.Within) < 0.8*float64(all) {
+			t.Errorf("abandonment %2.0f %%: %d of %d inside their band", abandon*100, k.Within, all)
 		}
-	}
-}
-
-func TestPromises_APauseVoidsThem(t *testing.T) {
-	p := newPromises()
-	doc := wire.QueueDocument{Room: 7, State: "open", At: 10_000_000, Lanes: []wire.LaneDocument{{
-		Lane: "normal", Waiting: 10, RateLow: 30_000, RateHigh: 60_000, Table: []wire.RankRow{{Key: "01a", Before: 0}, {Key: "01b", Before: 9}},
-	}}}
-	p.observe(&doc)
-	if n := len(p.byRoom[7].open); n != 2 {
-		t.Fatalf("%d promises", n)
-	}
-	doc.At += 12_000_000
-	doc.Lanes[0].InvitedTo = "01c"
-	kept := p.kept(7)
-	p.observe(&doc)
-	if kept = p.kept(7); kept.within != 2 || kept.early+kept.late != 0 {
-		t.Errorf("within %d, early %d, late %d", kept.within, kept.early, kept.late)
-	}
-	doc.State = "paused"
-	p.observe(&doc)
-	if n := len(p.byRoom[7].open); n != 0 {
-		t.Errorf("%d promises during a pause", n)
 	}
 }

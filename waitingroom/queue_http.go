@@ -30,25 +30,23 @@ func (e *Edge) getQueue(ctx *fasthttp.RequestCtx) error {
 	if d == nil {
 		return notYet()
 	}
-	encoding := negotiate(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)))
-	h := &ctx.Response.Header
-	h.Set(fasthttp.HeaderCacheControl, documentCaching)
-	h.Set(fasthttp.HeaderVary, fasthttp.HeaderAcceptEncoding)
-	h.Set(fasthttp.HeaderETag, d.etags[encoding])
-	if matches(string(ctx.Request.Header.Peek(fasthttp.HeaderIfNoneMatch)), d.etags[encoding]) {
-		ctx.SetStatusCode(http.StatusNotModified)
-		return nil
-	}
-	if encoding != encodingPlain {
-		h.Set(fasthttp.HeaderContentEncoding, encodingNames[encoding])
-	}
-	ctx.SetContentType("application/json")
-	ctx.Response.SetBodyRaw(d.body(encoding))
+	encoding := negotiate(ctx)
+	has := ctx.Request.Header.Peek(fasthttp.HeaderIfNoneMatch)
+	d.answer(encoding, len(has) > 0 && matches(string(has), d.etags[encoding])).Write(ctx)
 	return nil
 }
 
-// negotiate picks the best encoding that an Accept-Encoding header allows (RFC 9110, section 12.5.3).
-func negotiate(accept string) int {
+// negotiate picks the best encoding that a request allows (RFC 9110, section 12.5.3).
+func negotiate(ctx *fasthttp.RequestCtx) int {
+	accept := ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)
+	switch string(accept) {
+	case "gzip, deflate, br, zstd", "gzip, deflate, br", "br": // of browsers, and of CDNs that ask for one form at a time
+		return encodingBrotli
+	}
+	return best(string(accept))
+}
+
+func best(accept string) int {
 	for i, name := range encodingNames[:encodingPlain] {
 		if allows(accept, name) {
 			return i

@@ -53,7 +53,8 @@ func (e *Edge) getRoom(ctx *fasthttp.RequestCtx) error {
 	if v.Phase == page.Arriving && v.Notice == "gone" {
 		v.Phase = page.Missed
 	}
-	encoding := negotiate(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)))
+	v.Invites = e.deps.Invites != nil
+	encoding := negotiate(ctx)
 	body, err := e.rendered(ctx, made, &v, encoding)
 	if err != nil {
 		return err
@@ -114,9 +115,10 @@ type roomAnswer struct {
 	Place    string            `json:"place,omitempty"`
 	OrderKey string            `json:"orderKey,omitempty"`
 	Lane     string            `json:"lane,omitempty"`
-	Low      *uint32           `json:"low,omitempty"`  // people before it, at least
-	High     *uint32           `json:"high,omitempty"` // and at most
-	About    bool              `json:"about,omitzero"` // the rank may still grow
+	Low      *uint32           `json:"low,omitempty"`       // people before it, at least
+	High     *uint32           `json:"high,omitempty"`      // and at most
+	About    bool              `json:"about,omitzero"`      // the rank may still grow
+	Early    string            `json:"earlyFrom,omitempty"` // when a closed room takes the first joins
 	Opens    string            `json:"opensAt,omitempty"`
 	Expires  string            `json:"expires,omitempty"` // of the admission
 	Retry    int               `json:"retryAfter,omitzero"`
@@ -135,8 +137,10 @@ func (e *Edge) answerRoom(ctx *fasthttp.RequestCtx, room Room, v *page.View, ref
 	switch {
 	case v.Phase == page.Admitted:
 		out.Expires, out.Next = instantText(v.Until), room.Next
-	case v.Until > 0:
-		out.Opens = instantText(v.Until)
+	case v.Phase == page.Closed:
+		out.Early, out.Opens = instantOrNone(v.Until), instantOrNone(v.Doors)
+	default:
+		out.Opens = instantOrNone(v.Until)
 	}
 	for _, name := range roomLinks {
 		out.Links[name] = fmt.Sprintf("/rooms/%d/%s", room.ID, name)
@@ -145,6 +149,14 @@ func (e *Edge) answerRoom(ctx *fasthttp.RequestCtx, room Room, v *page.View, ref
 		ctx.Response.Header.Set(fasthttp.HeaderRetryAfter, strconv.Itoa(refresh))
 	}
 	return web.WriteJSON(ctx, http.StatusOK, out)
+}
+
+// instantOrNone is an instant's text, empty for 0.
+func instantOrNone(micros int64) string {
+	if micros <= 0 {
+		return ""
+	}
+	return instantText(micros)
 }
 
 // roomLinks are the steps below a room's path.
@@ -165,11 +177,23 @@ func (e *Edge) view(ctx *fasthttp.RequestCtx, room Room, who visitor) (page.View
 		v.Phase = page.Ended
 		return v, 0
 	}
+	v.Coded = e.carriedInvite(ctx, room) != nil
 	if t, err := e.token(ctx, room.ID, who); err == nil {
-		return v, e.viewPlace(&v, room, d, &t)
+		at := v
+		if refresh := e.viewPlace(&at, room, d, &t); !v.Coded || t.Lane == wire.LaneInvited || !at.Phase.InLine() {
+			at.Coded = false
+			return at, refresh
+		}
+		// With an invite code they may join once more: the better place is kept.
+	}
+	if v.Coded {
+		v.Notice = "invite"
 	}
 	if d != nil && d.doc.State == wire.RoomClosed.String() {
-		v.Phase, v.Until = page.Closed, d.doc.OpensAt
+		v.Phase, v.Until, v.Doors = page.Closed, d.doc.EarlyFrom, d.doc.OpensAt
+		if v.Until == 0 {
+			v.Until, v.Doors = v.Doors, 0
+		}
 		return v, refreshResting
 	}
 	return v, e.viewChallenge(ctx, &v, room, who)
@@ -183,7 +207,7 @@ func (e *Edge) viewChallenge(ctx *fasthttp.RequestCtx, v *page.View, room Room, 
 	}
 	now := e.now()
 	ch, err := e.deps.Keys.VerifyChallenge(b, room.ID, who.hash, now, 0)
-	if err != nil || !timed(&ch) {
+	if err != nil || !timed(&ch) || v.Coded && ch.Lane != wire.LaneInvited {
 		return 0
 	}
 	wait := e.timedFrom(&ch) - now
@@ -271,7 +295,7 @@ func (e *Edge) getAsset(ctx *fasthttp.RequestCtx) error {
 		h.Set(fasthttp.HeaderContentSecurityPolicy, page.SolverPolicy)
 	}
 	ctx.SetContentType(asset.Type)
-	encoding := negotiate(string(ctx.Request.Header.Peek(fasthttp.HeaderAcceptEncoding)))
+	encoding := negotiate(ctx)
 	if encoding != encodingPlain {
 		h.Set(fasthttp.HeaderContentEncoding, encodingNames[encoding])
 	}

@@ -17,6 +17,7 @@ import (
 
 	"fairgate/internal/wire"
 	"fairgate/waitingroom/page"
+	"fairgate/waitingroom/token"
 )
 
 // phase is what a page shows.
@@ -141,7 +142,11 @@ func TestRoom_FirstPaintIsSmall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := open(t, func(_ *Config, d *Deps) { d.SolverJS = solver })
+	invites, err := token.NewInvites([]token.Key{{ID: 5, Secret: [32]byte{5}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, func(_ *Config, d *Deps) { d.SolverJS, d.Invites = solver, invites })
 	f := s.fan()
 	f.join("2") // a page with a place says most
 	for _, lang := range []string{"en", "vi", "es", "fr", "ja", "ar"} {

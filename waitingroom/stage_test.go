@@ -239,7 +239,10 @@ func open(t testing.TB, change ...func(*Config, *Deps)) *stage {
 	start("desk", desk.Run)
 	start("edge", s.edge.Run)
 	machine := queue.New(queue.Limits{})
-	m := &machinist{log: log, names: names, core: engine.NewCore(machine, 0), queue: machine}
+	m := &machinist{log: log, names: names, core: engine.NewCore(machine, 0), queue: machine, every: 50 * time.Millisecond}
+	if _, ok := t.(*testing.B); ok {
+		m.every = time.Second // as a leader does
+	}
 	start("machine", m.run)
 	start("server", func(ctx context.Context) error { return server.Serve(ctx, s.ln) })
 	t.Cleanup(func() { cancel(); wg.Wait() })
@@ -279,7 +282,12 @@ func (s *stage) order(room int64, body wire.Body) {
 
 func (s *stage) until(what string, ok func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	s.untilBy(time.Now().Add(15*time.Second), what, ok)
+}
+
+func (s *stage) untilBy(end time.Time, what string, ok func() bool) {
+	s.t.Helper()
+	for ; time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if ok() {
 			return
 		}
@@ -293,6 +301,7 @@ type machinist struct {
 	names [3]string // queue, outcomes, documents
 	core  *engine.Core
 	queue *queue.Machine
+	every time.Duration // between documents
 	out   wire.Outcomes
 }
 
@@ -303,7 +312,7 @@ func (m *machinist) run(ctx context.Context) error {
 		return err
 	}
 	tail := m.log.Tail(m.names[0], 0, 0, eventlog.TailConfig{MaxWait: 10 * time.Millisecond})
-	for n := 0; ctx.Err() == nil; n++ {
+	for published := time.Now(); ctx.Err() == nil; {
 		tick := wire.AppendRecord(nil, wire.Record{}, &wire.Tick{Epoch: 1, Now: time.Now().UnixMicro()})
 		if _, err := in.Append(ctx, 0, tick, time.Time{}); err != nil && !busy(err) {
 			return err
@@ -315,7 +324,8 @@ func (m *machinist) run(ctx context.Context) error {
 		if err := m.apply(ctx, records); err != nil {
 			return err
 		}
-		if n%5 == 0 {
+		if time.Since(published) >= m.every {
+			published = time.Now()
 			if err := m.publish(ctx); err != nil {
 				return err
 			}

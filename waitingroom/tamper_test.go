@@ -139,7 +139,7 @@ func TestJoin_OutOfOrderKeepsTheOrderOfArrival(t *testing.T) {
 }
 
 func TestJoin_AfterTheRoomsAllowanceIsTooLate(t *testing.T) {
-	s := open(t, lotteryRoom)
+	s := open(t, lotteryRooms)
 	s.order(lottery, &wire.DefineRoom{Cap: 10, PerMinute: 60, Late: 300_000})
 	s.until("the room", func() bool { return s.edge.docs.newest(lottery) != nil })
 	f := s.fan()

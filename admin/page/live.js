@@ -50,6 +50,10 @@
       const v = at(sale, el.dataset.v);
       if (typeof v === "number") put(el, show(v));
     }
+    for (const el of root.querySelectorAll("[data-p]")) {
+      const v = at(sale, el.dataset.p);
+      if (typeof v === "number") put(el, v < 0 ? "not known yet" : `${v} %`);
+    }
     for (const el of root.querySelectorAll("[data-t]")) put(el, String(at(sale, el.dataset.t)));
     for (const svg of root.querySelectorAll("[data-stock]")) {
       const t = sale.event.ticketTypes[svg.dataset.stock];

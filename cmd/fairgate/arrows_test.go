@@ -22,6 +22,7 @@ var floor = map[string][]string{
 	"table":     {"huge"},
 	"wire":      {"sale"},
 	"receipt":   {"sale", "wire"},
+	"estimate":  {"wire"},
 	"web":       {"run"},
 	"store":     {"sale", "conf", "run", "wire"},
 	"eventlog":  {"sale", "conf", "run", "wire"},

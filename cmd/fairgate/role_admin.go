@@ -12,6 +12,7 @@ import (
 	"fairgate/internal/conf"
 	"fairgate/internal/store"
 	"fairgate/internal/wire"
+	"fairgate/waitingroom/page"
 )
 
 // addAdmin puts the dashboard on a listener of its own: asynqmon behind its login is a net/http handler.
@@ -32,10 +33,21 @@ func (a *assembly) addAdmin() error {
 	if invites != nil {
 		inviter = invites.Mint
 	}
+	languages, err := page.Languages()
+	if err != nil {
+		return err
+	}
+	looks := admin.Looks{Check: func(brand []byte, logoName string, logo []byte) error {
+		_, err := page.ParseBrand(brand, logoName, logo)
+		return err
+	}}
+	for _, l := range languages {
+		looks.Languages = append(looks.Languages, admin.Language(l))
+	}
 	d, err := admin.New(a.cfg.Admin, admin.Deps{
 		Store: a.db, Redis: ownRedis{options}, Commands: a.commander(), Events: a.events,
 		DocumentsTopic: a.topic(wire.TopicQueueDocuments), Partitions: a.cfg.Kafka.QueuePartitions,
-		OrdersPartitions: a.cfg.Kafka.OrdersPartitions, Guard: fanGuard{guard}, Inviter: inviter, ShopURL: a.cfg.Payment.ShopURL,
+		OrdersPartitions: a.cfg.Kafka.OrdersPartitions, Guard: fanGuard{guard}, Inviter: inviter, Looks: looks, ShopURL: a.cfg.Payment.ShopURL,
 		Log: a.log, Metrics: a.registry,
 	})
 	if err != nil {

@@ -53,7 +53,7 @@ func (a *assembly) addWaitingroom(r *web.Router, places waitingroom.Places) erro
 		Documents: waitingroom.DocumentLog{
 			Events: a.events, Topic: a.topic(wire.TopicQueueDocuments), Partitions: a.cfg.Kafka.QueuePartitions,
 		},
-		Rooms: roomList{a.db}, Places: places, SolverJS: solver, Log: a.log, Metrics: a.registry,
+		Rooms: roomList{a.db}, Looks: lookList{a.db}, Places: places, SolverJS: solver, Log: a.log, Metrics: a.registry,
 	})
 	if err != nil {
 		return err
@@ -114,6 +114,20 @@ func (l roomList) Rooms(ctx context.Context) ([]waitingroom.Room, error) {
 		rooms = append(rooms, waitingroom.Room{ID: r.ID, Partition: r.Partition, Name: r.Name, Next: next})
 	}
 	return rooms, nil
+}
+
+// lookList tells the edge how rooms look.
+type lookList struct{ db *store.DB }
+
+// Revisions says which rooms have a look.
+func (l lookList) Revisions(ctx context.Context) (map[int64]int64, error) {
+	return l.db.LookRevisions(ctx, waitingroom.MaxRooms)
+}
+
+// Look reads that of a room.
+func (l lookList) Look(ctx context.Context, room int64) (brand []byte, logoName string, logo []byte, err error) {
+	look, err := l.db.Look(ctx, room)
+	return look.Brand, look.LogoName, look.Logo, err
 }
 
 // fanGuard is the bot guard as the edge and booking ask it; components never import each other.

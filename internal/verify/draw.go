@@ -132,7 +132,7 @@ func (d *draw) take(o *wire.Outcome, body wire.Body) {
 	case *wire.Joined:
 		d.join(o, b)
 	case *wire.PlaceKept:
-		// Said of the visitor's later place, which is given up for the earlier one; a place that never was is not known.
+		// Said of the visitor's place that is given up for another; a place that never was is not known.
 		d.leave(o.Ref)
 	case *wire.LeftQueue:
 		d.leave(o.Ref)

@@ -63,7 +63,7 @@ func queueOutcomeWords(o wire.Outcome, body wire.Body) string {
 		}
 		return fmt.Sprintf("%s is recorded in the lane %s, %d ahead of it", place, b.Lane, b.Ahead)
 	case *wire.PlaceKept:
-		return fmt.Sprintf("the visitor keeps the earlier %s", placeName(b.Token))
+		return fmt.Sprintf("the visitor keeps %s instead", placeName(b.Token))
 	case *wire.TurnedDown:
 		return fmt.Sprintf("%s: turned down: %s", place, reasonWords(b.Reason))
 	case *wire.InvitedUpTo:

@@ -94,7 +94,7 @@ func (d *door) admit(c net.Conn) (*visitor, bool) {
 	if len(d.inside) >= d.server.config.MaxConns {
 		return nil, false
 	}
-	v := &visitor{Conn: c, door: d}
+	v := &visitor{timed: timed{Conn: c}, door: d}
 	d.inside[v] = struct{}{}
 	d.gauge.Inc()
 	return v, true
@@ -163,7 +163,7 @@ func (d *door) cut() int {
 
 // visitor is a connection that the door let in.
 type visitor struct {
-	net.Conn
+	timed
 	door   *door
 	linger atomic.Bool // read on a little before closing
 	once   sync.Once
@@ -174,7 +174,7 @@ func (v *visitor) Close() error {
 	var err error
 	v.once.Do(func() {
 		if v.linger.Load() {
-			_ = v.SetDeadline(time.Now().Add(lingerTime))
+			_ = v.Conn.SetDeadline(time.Now().Add(lingerTime)) // linger reads past timed
 			err = linger(v.Conn)
 		} else {
 			err = v.Conn.Close()

@@ -85,6 +85,7 @@ type CookieOptions struct {
 // SetCookie sets a cookie. The value must be of characters that need no quoting, such as base64url.
 func SetCookie(ctx *fasthttp.RequestCtx, name, value string, o CookieOptions) {
 	cookie := newCookie(name, o)
+	defer fasthttp.ReleaseCookie(cookie)
 	cookie.SetValue(value)
 	if o.MaxAge > 0 {
 		cookie.SetMaxAge(int(o.MaxAge / time.Second))
@@ -95,13 +96,14 @@ func SetCookie(ctx *fasthttp.RequestCtx, name, value string, o CookieOptions) {
 // ClearCookie makes the browser forget a cookie set with the same options.
 func ClearCookie(ctx *fasthttp.RequestCtx, name string, o CookieOptions) {
 	cookie := newCookie(name, o)
+	defer fasthttp.ReleaseCookie(cookie)
 	cookie.SetExpire(fasthttp.CookieExpireDelete)
 	ctx.Response.Header.SetCookie(cookie)
 }
 
-// newCookie is a cookie no script can read and no other site can post with.
+// newCookie is a cookie no script can read and no other site can post with. The header keeps a copy: release it.
 func newCookie(name string, o CookieOptions) *fasthttp.Cookie {
-	cookie := new(fasthttp.Cookie)
+	cookie := fasthttp.AcquireCookie()
 	cookie.SetKey(name)
 	cookie.SetPath("/")
 	if o.Path != "" {

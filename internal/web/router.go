@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"net/http"
 	"net/url"
 	"slices"
@@ -76,8 +77,8 @@ func withoutSlash(path string) string {
 // Handler serves a request; give it to a Server. The path is matched as it was sent: a percent-encoded slash does not
 // separate segments.
 func (r *Router) Handler(ctx *fasthttp.RequestCtx) {
-	method := string(ctx.Method())
-	if h := r.find(method, string(ctx.URI().PathOriginal()), ctx); h != nil {
+	method := methodOf(ctx)
+	if h := r.find(method, pathOf(ctx), ctx); h != nil {
 		h(ctx)
 		return
 	}
@@ -86,6 +87,30 @@ func (r *Router) Handler(ctx *fasthttp.RequestCtx) {
 		return
 	}
 	r.unknown(ctx)
+}
+
+// methodOf is a request's method, without a copy of the common ones.
+func methodOf(ctx *fasthttp.RequestCtx) string {
+	switch m := ctx.Method(); string(m) {
+	case http.MethodGet:
+		return http.MethodGet
+	case http.MethodPost:
+		return http.MethodPost
+	default:
+		return string(m)
+	}
+}
+
+// pathOf is the path as it was sent. A path by itself, which nearly every request sends, needs no parsing of its address.
+func pathOf(ctx *fasthttp.RequestCtx) string {
+	uri := ctx.RequestURI()
+	if len(uri) == 0 || uri[0] != '/' || len(uri) > 1 && uri[1] == '/' {
+		return string(ctx.URI().PathOriginal())
+	}
+	if end := bytes.IndexAny(uri, "?#"); end >= 0 {
+		uri = uri[:end]
+	}
+	return string(uri)
 }
 
 // find looks a path up as it is, for patterns that end in a wildcard, and without its last slash. ctx receives the
@@ -144,6 +169,11 @@ func PathParam(ctx *fasthttp.RequestCtx, name string) (string, error) {
 
 // PathInt64 returns a pattern's parameter as a positive id; a 400 problem if it is none.
 func PathInt64(ctx *fasthttp.RequestCtx, name string) (int64, error) {
+	if raw, _ := ctx.UserValue(name).(string); len(raw) > 0 && len(raw) < 19 && raw[0] != '0' {
+		if id, err := strconv.ParseUint(raw, 10, 63); err == nil {
+			return int64(id), nil
+		}
+	}
 	text, err := PathParam(ctx, name)
 	if err != nil {
 		return 0, err

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"fairgate/internal/run"
@@ -105,7 +106,7 @@ type ServerDeps struct {
 type Server struct {
 	config   Config
 	deps     ServerDeps
-	busy     chan struct{} // a slot per request in work
+	busy     atomic.Int64 // requests in work
 	requests context.Context
 	cut      context.CancelFunc // ends every RequestContext
 	refused  *prometheus.CounterVec
@@ -126,7 +127,7 @@ func NewServer(c Config, d ServerDeps) *Server {
 	if d.Key == "" {
 		d.Key = "address"
 	}
-	s := &Server{config: c, deps: d, busy: make(chan struct{}, c.Concurrency), started: make(chan struct{}),
+	s := &Server{config: c, deps: d, started: make(chan struct{}),
 		refused: register(d.Metrics, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "fairgate_http_refused_total",
 			Help: "Requests and connections answered before any handler saw them.",
@@ -234,14 +235,12 @@ func (s *Server) build() *fasthttp.Server {
 
 // handle gives a request to the handler if there is room.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
-	select {
-	case s.busy <- struct{}{}:
-	default:
+	defer s.busy.Add(-1)
+	if s.busy.Add(1) > int64(s.config.Concurrency) {
 		s.refused.WithLabelValues(s.deps.Role, "busy").Inc()
 		s.overloaded().Write(ctx)
 		return
 	}
-	defer func() { <-s.busy }()
 	ctx.SetUserValue(serverKey{}, s)
 	s.deps.Handler(ctx)
 }

@@ -2,13 +2,13 @@ package web
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,6 +42,21 @@ type Shell struct {
 	deps     ShellDeps
 	duration *prometheus.HistogramVec
 	panics   *prometheus.CounterVec
+	defaults []header
+}
+
+// header is a header in canonical form: fasthttp then neither checks nor copies its name.
+type header struct{ name, value []byte }
+
+// everyAnswer is what every answer carries unless its handler says something else.
+func everyAnswer() []header {
+	return []header{
+		{[]byte(fasthttp.HeaderXContentTypeOptions), []byte("nosniff")},
+		{[]byte(fasthttp.HeaderXFrameOptions), []byte("DENY")},
+		{[]byte(fasthttp.HeaderReferrerPolicy), []byte("same-origin")},
+		{[]byte(fasthttp.HeaderContentSecurityPolicy), []byte("default-src 'none'; frame-ancestors 'none'")},
+		{[]byte(fasthttp.HeaderCacheControl), []byte("no-store")},
+	}
 }
 
 // NewShell registers fairgate_http_request_seconds{role,route,code} and fairgate_http_panics_total{role}; several
@@ -54,7 +69,11 @@ func NewShell(c ShellConfig, d ShellDeps) *Shell {
 	if d.Clock == nil {
 		d.Clock = time.Now
 	}
-	return &Shell{config: c, deps: d,
+	defaults := everyAnswer()
+	if c.Secure {
+		defaults = append(defaults, header{[]byte(fasthttp.HeaderStrictTransportSecurity), []byte("max-age=31536000; includeSubDomains")})
+	}
+	return &Shell{config: c, deps: d, defaults: defaults,
 		duration: register(d.Metrics, prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "fairgate_http_request_seconds",
 			Help:    "Time from the parsed request to the finished answer.",
@@ -69,28 +88,47 @@ func NewShell(c ShellConfig, d ShellDeps) *Shell {
 
 // Wrap returns h as a fasthttp handler. route labels its metrics and comes from a closed set, never from a request.
 func (s *Shell) Wrap(route string, h Handler) fasthttp.RequestHandler {
+	durations := durations{of: func(code int) prometheus.Observer {
+		return s.duration.WithLabelValues(s.config.Role, route, strconv.Itoa(code))
+	}}
 	return func(ctx *fasthttp.RequestCtx) {
 		begin := s.deps.Clock()
 		id := requestID(ctx)
-		ctx.SetUserValue(requestIDKey{}, id)
-		if err := s.call(ctx, route, h); err != nil {
-			s.problem(ctx, route, err).Write(ctx)
+		if err := s.call(ctx, route, id, h); err != nil {
+			s.problem(route, id, err).Write(ctx)
 		}
 		s.headers(ctx, id)
-		code := strconv.Itoa(ctx.Response.StatusCode())
-		s.duration.WithLabelValues(s.config.Role, route, code).Observe(s.deps.Clock().Sub(begin).Seconds())
+		durations.get(ctx.Response.StatusCode()).Observe(s.deps.Clock().Sub(begin).Seconds())
 	}
+}
+
+// durations keeps a route's histograms by status code: to find one by its labels costs as much as some handlers.
+type durations struct {
+	of   func(code int) prometheus.Observer
+	kept [600]atomic.Pointer[prometheus.Observer]
+}
+
+func (d *durations) get(code int) prometheus.Observer {
+	if code < 0 || code >= len(d.kept) {
+		return d.of(code)
+	}
+	if o := d.kept[code].Load(); o != nil {
+		return *o
+	}
+	o := d.of(code)
+	d.kept[code].Store(&o)
+	return o
 }
 
 // errPanicked stands for a panic, which call has already logged with its stack.
 var errPanicked = errors.New("the handler panicked")
 
 // call runs the handler; a panic costs this request and no other.
-func (s *Shell) call(ctx *fasthttp.RequestCtx, route string, h Handler) (err error) {
+func (s *Shell) call(ctx *fasthttp.RequestCtx, route, id string, h Handler) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			s.panics.WithLabelValues(s.config.Role).Inc()
-			s.deps.Log.Error("handler panicked", "route", route, "request", RequestID(ctx),
+			s.deps.Log.Error("handler panicked", "route", route, "request", id,
 				"cause", cause, "stack", string(debug.Stack()))
 			err = errPanicked
 		}
@@ -99,8 +137,7 @@ func (s *Shell) call(ctx *fasthttp.RequestCtx, route string, h Handler) (err err
 }
 
 // problem decides what the client sees. The caller's Problem is never changed: it may be shared.
-func (s *Shell) problem(ctx *fasthttp.RequestCtx, route string, err error) *Problem {
-	id := RequestID(ctx)
+func (s *Shell) problem(route, id string, err error) *Problem {
 	p := &Problem{Status: http.StatusInternalServerError, Detail: "Something went wrong on our side."}
 	if known, ok := errors.AsType[*Problem](err); ok && known != nil {
 		copied := *known
@@ -120,48 +157,43 @@ func (s *Shell) problem(ctx *fasthttp.RequestCtx, route string, err error) *Prob
 
 // headers sets what every answer carries; what the handler has set stays.
 func (s *Shell) headers(ctx *fasthttp.RequestCtx, id string) {
-	header := &ctx.Response.Header
-	header.Set(headerRequestID, id)
-	setDefault(header, fasthttp.HeaderXContentTypeOptions, "nosniff")
-	setDefault(header, fasthttp.HeaderXFrameOptions, "DENY")
-	setDefault(header, fasthttp.HeaderReferrerPolicy, "same-origin")
-	setDefault(header, fasthttp.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
-	setDefault(header, fasthttp.HeaderCacheControl, "no-store")
-	if s.config.Secure {
-		setDefault(header, fasthttp.HeaderStrictTransportSecurity, "max-age=31536000; includeSubDomains")
+	h := &ctx.Response.Header
+	h.SetCanonical([]byte(headerRequestID), []byte(id))
+	for _, d := range s.defaults {
+		if len(h.PeekCanonical(d.name)) == 0 {
+			h.SetCanonical(d.name, d.value)
+		}
 	}
-}
-
-// setDefault sets a header that is not there yet.
-func setDefault(header *fasthttp.ResponseHeader, name, value string) {
-	if len(header.Peek(name)) == 0 {
-		header.Set(name, value)
-	}
-}
-
-// requestIDKey is the user value that holds the request's id.
-type requestIDKey struct{}
-
-// RequestID returns the id of this request, as logs, X-Request-Id and problems name it; empty outside a Shell.
-func RequestID(ctx *fasthttp.RequestCtx) string {
-	id, _ := ctx.UserValue(requestIDKey{}).(string)
-	return id
 }
 
 // requestID takes over a sane id from the gateway, else draws one.
 func requestID(ctx *fasthttp.RequestCtx) string {
-	given := ctx.Request.Header.Peek(headerRequestID)
+	given := ctx.Request.Header.PeekCanonical([]byte(headerRequestID))
 	if len(given) == 0 || len(given) > maxRequestID {
-		return rand.Text()
+		return newRequestID()
 	}
 	for _, c := range given {
 		switch {
 		case c >= '0' && c <= '9', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c == '-', c == '_', c == '.':
 		default:
-			return rand.Text()
+			return newRequestID()
 		}
 	}
 	return string(given)
+}
+
+// newRequestID draws 120 bits. They tell requests apart and are no secret.
+func newRequestID() string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	var id [24]byte
+	for half := range 2 {
+		bits := mathrand.Uint64()
+		for i := range 12 {
+			id[12*half+i] = letters[bits&31]
+			bits >>= 5
+		}
+	}
+	return string(id[:])
 }
 
 // logger is l, or one that discards.

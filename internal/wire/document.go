@@ -16,10 +16,11 @@ type QueueDocument struct {
 	State      string         `json:"state"` // RoomState
 	At         int64          `json:"at"`    // log time, µs
 	Epoch      uint64         `json:"epoch"`
-	Offset     int64          `json:"offset"` // of the tick it was made at; never served after a newer one
-	Chain      string         `json:"chain"`  // head of the log's hash chain at that tick, hex
-	Mode       string         `json:"mode"`   // "fcfs" or "draw"
-	OpensAt    int64          `json:"opensAt,omitempty"`
+	Offset     int64          `json:"offset"`              // of the tick it was made at; never served after a newer one
+	Chain      string         `json:"chain"`               // head of the log's hash chain at that tick, hex
+	Mode       string         `json:"mode"`                // "fcfs" or "draw"
+	EarlyFrom  int64          `json:"earlyFrom,omitempty"` // while closed: from when people may join
+	OpensAt    int64          `json:"opensAt,omitempty"`   // from when they are let in
 	DrawCloses int64          `json:"drawCloses,omitempty"`
 	EndsAt     int64          `json:"endsAt,omitempty"`
 	Commitment string         `json:"commitment,omitempty"` // hex
@@ -28,8 +29,11 @@ type QueueDocument struct {
 	Public     string         `json:"publicValue,omitempty"` // once revealed
 	Drawn      bool           `json:"drawn,omitempty"`       // the draw was held: the tables below know its keys
 	Lanes      []LaneDocument `json:"lanes"`
-	Joined     uint32         `json:"joined"`  // places ever recorded
-	Waiting    uint32         `json:"waiting"` // not yet admitted, missed or gone
+	Joined     uint32         `json:"joined"`             // places ever recorded
+	Waiting    uint32         `json:"waiting"`            // not yet admitted, missed or gone
+	Admitted   uint32         `json:"admitted,omitempty"` // places ever given a pass
+	GivenUp    uint32         `json:"givenUp,omitempty"`  // places ever given up by their owners while they waited
+	Missed     uint32         `json:"missed,omitempty"`   // turns ever missed for good
 	Inside     uint32         `json:"inside"`
 	Cap        uint32         `json:"cap"`
 	PerMinute  uint32         `json:"perMinute"`        // measured admissions a minute

@@ -18,8 +18,8 @@ import (
 // Limits of what an organiser may put on the page.
 const (
 	MaxBrands    = 1_000    // files of a folder
-	maxBrandFile = 32 << 10 // bytes of a file
-	maxLogo      = 32 << 10 // bytes; it is not needed for the first paint, but fans wait for it on slow lines
+	MaxBrandFile = 64 << 10 // bytes of a file
+	MaxLogo      = 32 << 10 // bytes; it is not needed for the first paint, but fans wait for it on slow lines
 	maxTitle     = 100      // characters
 	maxText      = 2_000    // characters of a room's text, per language
 )
@@ -158,11 +158,33 @@ func brandRoom(name string) (int64, error) {
 }
 
 func loadBrand(folder fs.FS, name string) (*Brand, error) {
-	raw, err := readSmall(folder, name, maxBrandFile)
+	raw, err := readSmall(folder, name, MaxBrandFile)
 	if err != nil {
 		return nil, err
 	}
-	return parseBrand(raw, func(logo string) ([]byte, error) { return readSmall(folder, logo, maxLogo) })
+	return parseBrand(raw, func(logo string) ([]byte, error) { return readSmall(folder, logo, MaxLogo) })
+}
+
+// ParseBrand reads a brand from its file, which may be JSON as well, and a logo, whose name says its type; an empty name means
+// no logo. The error says key and what was expected.
+func ParseBrand(raw []byte, logoName string, logo []byte) (*Brand, error) {
+	if len(raw) > MaxBrandFile {
+		return nil, fmt.Errorf("brand: expected at most %d bytes, got %d", MaxBrandFile, len(raw))
+	}
+	b, err := parseBrand(raw, func(string) ([]byte, error) { return nil, errors.New("expected none here: it comes by itself") })
+	if err != nil || logoName == "" {
+		return b, err
+	}
+	kind, ok := logoTypes[strings.ToLower(path.Ext(logoName))]
+	if !ok {
+		return nil, fmt.Errorf("logo: expected a file that ends in .svg, .png, .webp or .jpg, got %.60q", logoName)
+	}
+	if len(logo) == 0 || len(logo) > MaxLogo {
+		return nil, fmt.Errorf("logo: expected 1 to %d bytes, got %d", MaxLogo, len(logo))
+	}
+	// Nobody's own name of a file belongs into an address.
+	b.logo = newAsset("logo"+strings.ToLower(path.Ext(logoName)), kind, logo)
+	return b, nil
 }
 
 // parseBrand reads a brand's file; logo reads the file that it names.

@@ -104,7 +104,7 @@ func TestBrand_BadFilesSayWhatWasExpected(t *testing.T) {
 		"list":          {"7.yaml", "title: [a, b]", "expected a text, or texts by language"},
 		"language":      {"7.yaml", "title: {\"<b>\": x}", "expected tags of languages"},
 	} {
-		_, err := LoadBrands(fstest.MapFS{x.file: {Data: []byte(x.yaml)}, "large.png": {Data: make([]byte, maxLogo+1)}})
+		_, err := LoadBrands(fstest.MapFS{x.file: {Data: []byte(x.yaml)}, "large.png": {Data: make([]byte, MaxLogo+1)}})
 		if err == nil || !strings.Contains(err.Error(), x.want) || !strings.HasPrefix(err.Error(), x.file) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -37,6 +37,11 @@ func TestBrowser_EveryStateIsAccessibleInEveryWay(t *testing.T) {
 				t.Errorf("%s in %s is %d pixels too wide for %d", s.name, way.lang, wide, way.width)
 			}
 			p.Shoot(s.name)
+			if s.name == "waiting" || s.name == "closed" {
+				p.Clicks(`details:has(#invite) summary`)
+				p.Accessible(s.name + " with the field for a code in " + way.lang + ", " + way.scheme)
+				p.Shoot(s.name + "-code")
+			}
 		}
 	}
 }

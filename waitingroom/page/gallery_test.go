@@ -92,6 +92,12 @@ func allStates() []state {
 		{"admitted", with(Admitted, func(v *View) { v.Until = soon }), nil},
 		{"missed", with(Missed, func(v *View) { v.Key, v.Known, v.Notice = "", false, "gone" }), nil},
 		{"closed", with(Closed, func(v *View) { v.Key, v.Known, v.Until = "", false, soon }), document(map[string]any{"state": "closed", "opensAt": soon})},
+		{"closed-early", with(Closed, func(v *View) { v.Key, v.Known, v.Until, v.Doors = "", false, soon, soon+3_600_000_000 }),
+			document(map[string]any{"state": "closed", "earlyFrom": soon, "opensAt": soon + 3_600_000_000})},
+		{"coded", with(Arriving, func(v *View) {
+			v.Key, v.Place, v.Lane, v.Instant, v.Known, v.Coded, v.Notice = "", "", "", "", false, true, "invite"
+		}), nil},
+		{"bad-code", with(Waiting, func(v *View) { v.Notice = "foreign-invite" }), document(nil)},
 		{"ended", with(Ended, func(v *View) { v.Key, v.Known = "", false }), document(map[string]any{"state": "ended"})},
 		{"away", with(Waiting, func(v *View) { v.Notice = "try-again" }), nil},
 		{"branded", with(Waiting, func(v *View) {}), document(nil)},
@@ -154,7 +160,7 @@ func (g *gallery) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s := g.states[n-1]
 	if len(parts) == 3 {
-		s.view.Room = int64(n)
+		s.view.Room, s.view.Invites = int64(n), true
 		body, err := g.page.Render(s.view, r.URL.Query().Get("lang"), r.Header.Get("Accept-Language"))
 		if err != nil {
 			g.t.Error(err)

@@ -69,9 +69,16 @@ type View struct {
 	Low, High uint32
 	Young     bool // the rank may still grow
 	Line      Line
-	// Until is when the admission ends, for Admitted, or when the room opens, for Closed and Early; 0 for not known.
-	Until int64
+	// Until is when the admission ends, for Admitted, when the room opens, for Early, or takes the first joins, for Closed;
+	// 0 for not known.
+	Until   int64
+	Doors   int64 // when a closed room opens, if that is later than Until
+	Invites bool  // the room takes invite codes
+	Coded   bool  // the visitor brought one, which is not spent yet
 }
+
+// InLine says that a place waits for its turn.
+func (p Phase) InLine() bool { return p == Waiting || p == Early || p == Paused || p == SoldOut }
 
 // Line is what the queue document says to everybody.
 type Line struct {

@@ -8,6 +8,7 @@
   const locale = body.locale || lang; // how the fan's region writes numbers and times
   const base = "/rooms/" + body.room + "/";
   const memory = "fairgate-room-" + body.room; // the challenge, and its solution, until the place is recorded
+  const coded = "invite" in body; // the fan brought an invite code, which a cookie keeps
   const plural = new Intl.PluralRules(lang);
   const digits = new Intl.NumberFormat(locale, {useGrouping: true});
   const minute = new Intl.DateTimeFormat(locale, {timeStyle: "short"});
@@ -103,7 +104,7 @@
   }
 
   function heard(m) {
-    if (m.place && !place) {
+    if (m.place && (!place || m.place.lane === "invited" && place.lane !== "invited")) {
       settle(m.place, m.instant);
       if (cease) cease();
       if (!busy) follow(0);
@@ -167,7 +168,8 @@
 
   function recall() {
     const kept = load("");
-    return kept && kept.until > Date.now() ? kept : null;
+    // A challenge from before the fan brought an invite code is for another line.
+    return kept && kept.until > Date.now() && (kept.invite || !coded) ? kept : null;
   }
 
   const keep = (value) => store("", value);
@@ -223,13 +225,14 @@
       return null;
     }
     const life = Date.parse(answer.expires) - Date.parse(answer.instant);
-    const kept = {challenge: answer.challenge, puzzle: answer.puzzle, instant: answer.instant, until: Date.now() + 2 * life};
+    const kept = {challenge: answer.challenge, puzzle: answer.puzzle, instant: answer.instant, invite: coded, until: Date.now() + 2 * life};
     keep(kept);
     return kept;
   }
 
   function settle(answer, instant) {
-    const news = !place;
+    const news = !place || place.place !== answer.place;
+    if (place && news) forget();
     place = {orderKey: answer.orderKey, lane: answer.lane, drawn: answer.drawn, place: answer.place};
     body.instant = body.instant || instant || new Date(Date.now() + skew).toISOString();
     set("proof", place.place);
@@ -425,7 +428,7 @@
     fact("pace", d.perMinute ? text("pace.minute", {}, d.perMinute) : "");
     if (d.state === "ended") return void show("ended");
     if (!place) {
-      if (d.state === "closed") show("closed", d.opensAt ? text("todo.closed.at", {time: day.format(d.opensAt / 1000)}) : "");
+      if (d.state === "closed") show("closed", closed(d.earlyFrom || d.opensAt, d.earlyFrom ? d.opensAt : 0));
       return null;
     }
     const lane = laneOf(d);
@@ -438,6 +441,13 @@
     const phase = early ? "early" : d.state === "paused" || d.state === "soldOut" ? d.state : "waiting";
     show(phase, early ? opening(d) : "", phase === "waiting" ? placeNews(Math.min(Math.max(high, 1) - 1, shown)) : "");
     return [low, high];
+  }
+
+  // closed says when the line opens and, if that is later, the doors; both in µs.
+  function closed(from, doors) {
+    if (!from) return "";
+    const at = (micros) => day.format(micros / 1000);
+    return doors > from ? text("todo.closed.doors", {time: at(from), doors: at(doors)}) : text("todo.closed.at", {time: at(from)});
   }
 
   function opening(d) {
@@ -522,8 +532,8 @@
     if (at && newest.state === "open") {
       const rate = laneOf(newest).rateHigh;
       soonest = rate ? at[0] * 60000 / rate : 60;
-    } else if (newest.opensAt) {
-      soonest = (newest.opensAt / 1000 - Date.now() - skew) / 1000;
+    } else if (newest.earlyFrom || newest.opensAt) {
+      soonest = ((newest.earlyFrom || newest.opensAt) / 1000 - Date.now() - skew) / 1000;
     }
     return Math.min(Math.max(soonest / 2, 15), 300);
   }
@@ -728,12 +738,12 @@
 
   // Times were rendered in UTC: now they are the fan's own.
   const until = Number(body.until) / 1000;
-  if (until && body.phase === "closed") set("todo", text("todo.closed.at", {time: day.format(until)}));
+  if (until && body.phase === "closed") set("todo", closed(until * 1000, body.doors));
   if (body.phase === "admitted") {
     set("todo", text("todo.admitted", {time: minute.format(until)}));
     ends(until);
   } else if (body.phase === "new" || body.phase === "checking" || body.phase === "ready") {
-    if (body.solver && $("notice").hidden) arrive();
+    if (body.solver && (coded || $("notice").hidden)) arrive();
   } else if (body.phase !== "missed") {
     follow(body.phase === "closed" ? 5 : 0);
   }

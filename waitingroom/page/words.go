@@ -29,7 +29,8 @@ const maxAccept = 256
 
 // serverOnly are beginnings of keys that the script never asks for; it is spared them.
 var serverOnly = [...]string{"dir", "figures", "name", "button.", "fact.", "how.", "languages", "todo.form", "todo.ready",
-	"todo.invited.form", "notice.asked", "notice.not-recorded"}
+	"todo.invited.form", "notice.asked", "notice.not-recorded", "invite.",
+	"notice.invite", "notice.bad-invite", "notice.foreign-invite", "notice.other-room-invite", "notice.expired-invite"}
 
 // words is one language. Plural forms follow CLDR, by go-i18n: the page's script asks the browser, which does the same.
 type words struct {
@@ -185,10 +186,12 @@ func fill(message string, values map[string]string) string {
 
 // todo is what to do now.
 func (r *reader) todo(v *View) string {
-	at := map[string]string{"time": clock(v.Until)}
+	at := map[string]string{"time": clock(v.Until), "doors": clock(v.Doors)}
 	switch {
 	case v.Phase == Invited:
 		return r.text("todo.invited.form", nil)
+	case v.Phase == Closed && v.Doors > v.Until:
+		return r.text("todo.closed.doors", at)
 	case v.Phase == Closed && v.Until > 0:
 		return r.text("todo.closed.at", at)
 	case v.Phase == Early && v.Drawn:
@@ -278,6 +281,22 @@ func (r *reader) price(l Line) string {
 	_, fraction, _ := strings.Cut(l.Price, ".")
 	text := r.printer.Sprint(number.Decimal(amount, number.Scale(len(fraction))))
 	return r.text("price.from", map[string]string{"price": text + "\u00a0" + l.Currency})
+}
+
+// Language is one that the page speaks: its tag, and its own name.
+type Language struct{ Tag, Name string }
+
+// Languages are those that the page speaks, the fallback first.
+func Languages() ([]Language, error) {
+	c, err := loadMessages()
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Language, len(c.all))
+	for i, w := range c.all {
+		all[i] = Language{w.lang, w.fixed["name"]}
+	}
+	return all, nil
 }
 
 // has reports whether there is a file for a language's tag.

@@ -184,6 +184,7 @@ func BenchmarkRank(b *testing.B) {
 			b.Fatal("lost")
 		}
 	}
+	b.ReportMetric(b.Elapsed().Seconds()*1e6/float64(b.N), "bench:queue.rank:µs")
 }
 
 func BenchmarkDocument(b *testing.B) {

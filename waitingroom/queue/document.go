@@ -45,9 +45,12 @@ func (m *Machine) document(c *sale.LogClock, rm *room) wire.QueueDocument {
 	d := wire.QueueDocument{
 		Version: wire.Version, Room: rm.id, State: rm.state.String(), At: c.Now, Epoch: c.Epoch, Offset: m.tick.offset,
 		Chain: hex.EncodeToString(m.tick.chain[:]), Mode: "fcfs", OpensAt: rm.def.Opens, EndsAt: rm.def.Ends,
-		Joined: rm.joined, Inside: rm.inside, Cap: rm.def.Cap, PerMinute: uint32(rm.law.EnteredPerMinute()), ShowUp: rm.law.ShowPermille(),
+		Joined: rm.joined, Admitted: rm.totals.admitted, GivenUp: rm.totals.left, Missed: rm.totals.missed, Inside: rm.inside, Cap: rm.def.Cap, PerMinute: uint32(rm.law.EnteredPerMinute()), ShowUp: rm.law.ShowPermille(),
 		Left: rm.signal.Left, Coming: rm.signal.Coming, Allowance: rm.def.Late, NextPoll: rm.nextPoll(c),
 		Lanes: make([]wire.LaneDocument, 0, wire.Lanes),
+	}
+	if rm.state == wire.RoomClosed {
+		d.EarlyFrom = rm.def.EarlyFrom
 	}
 	if rm.def.Mode == wire.ModeDraw {
 		d.Mode, d.DrawCloses = "draw", rm.def.DrawCloses

@@ -95,6 +95,7 @@ func (rm *room) asking() int {
 func (rm *room) claim(c *sale.LogClock, index uint32, visitor wire.ID) *wire.Claimed {
 	p := rm.places.at(index)
 	p.set(Inside)
+	rm.totals.admitted++
 	in := rm.stay(p)
 	in.since, in.until = c.Now, c.Now+rm.def.Pass
 	rm.expiries.push(deadline{in.until, index})
@@ -223,15 +224,15 @@ func (m *Machine) applySignal(c *sale.LogClock, r *wire.Record, out *wire.Outcom
 	case from == nil:
 		turnDown(r, wire.ReasonFull, out)
 		return
-	case s.SourceSeq <= from.signal:
+	case s.SourceSeq <= from.said.SourceSeq:
 		out.Add(&wire.Repeated{FirstKind: wire.KindSignalled})
 		return
 	case s.Left < -1, s.Coming < -1, s.Price < -1, s.Headroom < -1, s.Headroom > 1000:
 		turnDown(r, wire.ReasonInvalid, out)
 		return
 	}
-	from.signal = s.SourceSeq
-	rm.signal = s
+	from.said = s
+	rm.signal = rm.behind()
 	out.Add(&wire.Signalled{Signal: s})
 	rm.schedule(c, &m.outages, out)
 	budget := roomSteps

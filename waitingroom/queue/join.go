@@ -20,8 +20,8 @@ func (m *Machine) applyEnlist(c *sale.LogClock, r *wire.Record, out *wire.Outcom
 }
 
 // place puts a place in line, for good: its key, its lane and its visitor never change again (a draw gives the key once).
-// The same token again is the same place; a visitor's second place is kept only if it is the earlier one. capped says that
-// timed places count against the caps.
+// The same token again is the same place; a visitor's second place is kept only if it is the better one. capped says that the
+// newer rules hold: timed places count against the caps, and a place by invitation is better than any without.
 func (m *Machine) place(c *sale.LogClock, rm *room, r *wire.Record, capped bool, out *wire.Outcomes) {
 	j := &m.enlist.Join
 	token := r.Ref
@@ -38,7 +38,7 @@ func (m *Machine) place(c *sale.LogClock, rm *room, r *wire.Record, capped bool,
 	second = second && !rm.places.at(index).state().Over()
 	if second {
 		old := rm.places.at(index)
-		if old.state() != Waiting || old.arrivedBefore(j.Instant, token) {
+		if old.state() != Waiting || !rm.betters(j, token, old, capped) {
 			out.Add(&wire.PlaceKept{Token: old.token, Visitor: j.Visitor})
 			return
 		}
@@ -60,6 +60,16 @@ func (m *Machine) place(c *sale.LogClock, rm *room, r *wire.Record, capped bool,
 	if voided != (wire.ID{}) {
 		out.AddFor(rm.id, voided, &wire.PlaceKept{Token: token, Visitor: j.Visitor})
 	}
+}
+
+// betters says that a visitor's new place is kept instead of one that waits: by invitation instead of without, else whoever
+// arrived earlier. A code that has no place left invites nobody, so trying one costs nothing.
+func (rm *room) betters(j *wire.Join, token wire.ID, old *place, capped bool) bool {
+	invited := capped && j.Lane == wire.LaneInvited && uint64(rm.codes.live(rm.codes.find(j.Narrow))) < j.Wide
+	if was := capped && old.lane() == wire.LaneInvited; was != invited {
+		return invited
+	}
+	return !old.arrivedBefore(j.Instant, token)
 }
 
 // joinAgain answers a token that is known: with where it stands now, or the place that replaced it.
@@ -178,6 +188,12 @@ func (rm *room) over(index uint32, state PlaceState) {
 	}
 	p.more = by
 	p.set(state)
+	switch state {
+	case Left:
+		rm.totals.left++
+	case Missed:
+		rm.totals.missed++
+	}
 	if !p.has(markCounted) || p.lane() == wire.LaneInvited && (state == Used || state == Expired) {
 		return
 	}

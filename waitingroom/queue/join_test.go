@@ -295,6 +295,32 @@ func TestInvite_APlaceGivenUpGoesBackToItsCodeAndOneLetInDoesNot(t *testing.T) {
 	}
 }
 
+func TestInvite_OneVisitorKeepsThePlaceByInvitationUnlessTheCodeIsUsedUp(t *testing.T) {
+	h := start(t)
+	h.define(fast(10))
+	coded := func(token, visitor int, uses uint64, later int64) []told {
+		j := h.fan(visitor)
+		j.Narrow, j.Wide, j.Lane = 77, uses, wire.LaneInvited
+		j.Instant += later
+		return h.apply(hall, id(token), &wire.Enlist{Join: *j})
+	}
+	h.join(1)
+	if j := answer[*wire.Joined](h, coded(2, 1, 1, 5)); j.Lane != wire.LaneInvited || h.place(1).State != Void {
+		t.Fatalf("%+v, the first place is %v", j, h.place(1).State)
+	}
+	earlier := h.fan(1) // of a tab that knew of no code
+	earlier.Instant -= 5
+	if k := answer[*wire.PlaceKept](h, h.apply(hall, id(3), &wire.Enlist{Join: *earlier})); k.Token != id(2) {
+		t.Errorf("kept %+v", k)
+	}
+	h.join(4)
+	if k := answer[*wire.PlaceKept](h, coded(5, 4, 1, 5)); k.Token != id(4) || h.place(4).State != Waiting {
+		t.Errorf("a code that was used up took a place away: %+v", k)
+	}
+	h.apply(hall, id(2), &wire.Leave{Visitor: id(-1)})
+	answer[*wire.Joined](h, coded(5, 4, 1, 5))
+}
+
 func TestJoin_BehindTheInvitationIsInvitedAtOnce(t *testing.T) {
 	h := start(t)
 	h.oneInside(3)

@@ -41,6 +41,11 @@ func (l *line) seek(ps *places, k *wire.OrderKey) (block, pos int) {
 		}
 		block = max(0, low-1)
 	}
+	return block, l.search(ps, block, k)
+}
+
+// search is the position in a block before which everything is earlier than k.
+func (l *line) search(ps *places, block int, k *wire.OrderKey) int {
 	b := l.blocks[block]
 	low, high := 0, len(b)
 	for low < high {
@@ -51,7 +56,7 @@ func (l *line) seek(ps *places, k *wire.OrderKey) (block, pos int) {
 			high = middle
 		}
 	}
-	return block, low
+	return low
 }
 
 // begins says that a block begins earlier than k. Short keys are close together in memory; places are not.
@@ -106,12 +111,12 @@ func (l *line) insert(ps *places, index uint32) (rank int) {
 }
 
 // room makes room in a full block and returns where the position is now: it gives half of what fits to the next block or
-// to the one before, or is split if both are full, so that blocks are well filled whatever the order in which people come.
+// to the one before, or is split if both are all but full (what is given must leave room for one more), so that blocks are well filled whatever the order in which people come.
 // At the very end it opens a new block instead: a line that only grows there stays packed.
 func (l *line) room(ps *places, block, pos int) (int, int) {
 	full := l.blocks[block]
 	last := len(l.blocks) - 1
-	if block < last && len(l.blocks[block+1]) < blockSize {
+	if block < last && len(l.blocks[block+1]) < blockSize-1 {
 		n := (blockSize - len(l.blocks[block+1]) + 1) / 2
 		cut := blockSize - n
 		l.blocks[block+1] = slices.Insert(l.blocks[block+1], 0, full[cut:]...)
@@ -122,7 +127,7 @@ func (l *line) room(ps *places, block, pos int) (int, int) {
 		}
 		return block, pos
 	}
-	if block > 0 && len(l.blocks[block-1]) < blockSize {
+	if block > 0 && len(l.blocks[block-1]) < blockSize-1 {
 		n := (blockSize - len(l.blocks[block-1]) + 1) / 2
 		l.blocks[block-1] = append(l.blocks[block-1], full[:n]...)
 		l.blocks[block] = slices.Delete(full, 0, n)

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -8,6 +9,21 @@ import (
 
 	"fairgate/internal/wire"
 )
+
+func TestLine_NoBlockOutgrowsItsSize(t *testing.T) {
+	ps := &places{}
+	var l line
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for n := range 60_000 {
+		token := id(n)
+		l.insert(ps, ps.add(newPlace(token, &token, int64(1_000_000+n-rnd.IntN(30_000)), 0)))
+	}
+	for i, b := range l.blocks {
+		if len(b) > blockSize {
+			t.Fatalf("block %d has %d places", i, len(b))
+		}
+	}
+}
 
 func TestLine_AgreesWithASortedSlice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -18,7 +34,10 @@ func TestLine_AgreesWithASortedSlice(t *testing.T) {
 			k := ps.orderKey(b)
 			return ps.compare(a, &k)
 		}
+		// Instants lie close together, or far apart.
+		scale := rapid.SampledFrom([]uint64{1, 1 << 20, 1 << 25, 1 << 31, 1 << 40}).Draw(t, "scale")
 		add := func(key uint64) {
+			key *= scale
 			token := id(int(ps.n))
 			i := ps.add(newPlace(token, &token, int64(key), 0))
 			at, _ := slices.BinarySearchFunc(want, i, less)

@@ -81,8 +81,8 @@ func (m *model) see(body wire.Body, ref wire.ID, got []told) {
 			j, capped := joinIn(body)
 			m.joined(b, ref, j, capped)
 		case *wire.PlaceKept:
-			j, _ := joinIn(body)
-			m.kept(b, o.Ref, i == 0, j)
+			j, capped := joinIn(body)
+			m.kept(b, o.Ref, i == 0, j, capped)
 		case *wire.InvitedUpTo:
 			m.invited(b)
 		case *wire.Missed:
@@ -114,7 +114,11 @@ func (m *model) joined(b *wire.Joined, token wire.ID, j *wire.Join, capped bool)
 	m.must(b.Key == wire.OrderKey{Class: 1, Key: uint64(j.Instant), Token: token}, "key %+v", b)
 	for _, o := range m.places {
 		if o.visitor == s.visitor && !o.state.Over() {
-			m.must(o.state == Waiting && s.key.Less(o.key), "a second place beside %+v", o)
+			better := s.key.Less(o.key)
+			if invited := m.byInvitation(j); capped && invited != (o.lane == wire.LaneInvited) {
+				better = invited
+			}
+			m.must(o.state == Waiting && better, "a second place beside %+v", o)
 			o.state = Void
 		}
 	}
@@ -128,10 +132,7 @@ func (m *model) joined(b *wire.Joined, token wire.ID, j *wire.Join, capped bool)
 		}
 	}
 	if s.lane == wire.LaneInvited {
-		taken := m.count(func(o *spot) bool {
-			return o.lane == wire.LaneInvited && o.narrow == s.narrow && (!o.state.Over() || o.state == Used || o.state == Expired)
-		})
-		if uint64(taken) >= s.wide {
+		if !m.byInvitation(j) {
 			s.lane = wire.LaneShared
 		}
 	}
@@ -144,15 +145,26 @@ func (m *model) joined(b *wire.Joined, token wire.ID, j *wire.Join, capped bool)
 	m.places = append(m.places, s)
 }
 
-func (m *model) kept(b *wire.PlaceKept, ref wire.ID, answer bool, j *wire.Join) {
+func (m *model) kept(b *wire.PlaceKept, ref wire.ID, answer bool, j *wire.Join, capped bool) {
 	s := m.find(b.Token)
 	m.must(s != nil && s.visitor == j.Visitor, "kept %+v", b)
 	if voided := m.find(ref); voided != nil {
 		m.must(voided.state == Void, "voided %+v", voided)
 		return
 	}
-	m.must(answer && !s.state.Over() && (s.state != Waiting || s.key.Less(wire.OrderKey{Class: 1, Key: uint64(j.Instant), Token: ref})),
-		"kept the later place %+v", s)
+	better := s.key.Less(wire.OrderKey{Class: 1, Key: uint64(j.Instant), Token: ref})
+	if invited := m.byInvitation(j); capped && invited != (s.lane == wire.LaneInvited) {
+		better = !invited
+	}
+	m.must(answer && !s.state.Over() && (s.state != Waiting || better), "kept the later place %+v", s)
+}
+
+// byInvitation says that a join's invite code has a place left.
+func (m *model) byInvitation(j *wire.Join) bool {
+	taken := m.count(func(o *spot) bool {
+		return o.lane == wire.LaneInvited && o.narrow == j.Narrow && (!o.state.Over() || o.state == Used || o.state == Expired)
+	})
+	return j.Lane == wire.LaneInvited && uint64(taken) < j.Wide
 }
 
 func (m *model) invited(b *wire.InvitedUpTo) {

@@ -27,13 +27,14 @@ type room struct {
 	drawn    bool   // the draw has been held
 	seed     wire.Hash
 	public   []byte
-	signal   wire.Signal
-	sources  []source // by id
+	signal   wire.Signal // what all sources together say
+	sources  []source    // by id
 	law      outflow.State
 	tally    tally
 	lanes    [wire.Lanes]lane
 	joined   uint32 // places ever recorded
-	ended    int64  // instant
+	totals   totals
+	ended    int64 // instant
 	places   places
 
 	tokens, visitors finder
@@ -58,19 +59,63 @@ type lane struct {
 	turns     [2]int64 // whose turn it is, for invitations and for slots
 }
 
-// source is a partition of the log `orders` and the newest of its outcomes that we were told of.
+// source is a partition of the log `orders`, the newest of its outcomes by which a pass was used up, and the newest signal of
+// what is behind the room there; its SourceSeq is 0 before the first.
 type source struct {
-	id           int32
-	left, signal uint64
+	id   int32
+	left uint64
+	said wire.Signal
+}
+
+// noSignal is what is known of the stock behind a room before anything is.
+func noSignal() wire.Signal { return wire.Signal{Left: -1, Coming: -1, Price: -1, Headroom: -1} }
+
+// behind is what all sources together say: a room may stand before many events, and their stock may be decided in several
+// partitions. Stock adds up, and is unknown while one of them does not know; the price is the lowest, and what is behind takes
+// no more than the most burdened of them.
+func (rm *room) behind() wire.Signal {
+	all, first := noSignal(), true
+	for i := range rm.sources {
+		s := &rm.sources[i].said
+		if s.SourceSeq == 0 {
+			continue
+		}
+		if first {
+			all.Left, all.Coming, first = s.Left, s.Coming, false
+		} else {
+			all.Left, all.Coming = plus(all.Left, s.Left), plus(all.Coming, s.Coming)
+		}
+		if s.Price >= 0 && (all.Price < 0 || s.Price < all.Price) {
+			all.Price, all.Currency = s.Price, s.Currency
+		}
+		if s.Headroom >= 0 && (all.Headroom < 0 || s.Headroom < all.Headroom) {
+			all.Headroom = s.Headroom
+		}
+	}
+	return all
+}
+
+// plus adds two counts of which each may be unknown (-1), up to what fits.
+func plus(a, b int64) int64 {
+	if a < 0 || b < 0 {
+		return -1
+	}
+	if sum := a + b; sum >= 0 {
+		return sum
+	}
+	return 1<<63 - 1
 }
 
 // tally counts what happened since the last step of the control law.
 type tally struct{ showUps, noShows, admitted, freed, gone int64 }
 
+// totals count what ever happened in a room, for its organiser.
+type totals struct{ admitted, left, missed uint32 }
+
 func newRoom(id int64) *room {
 	return &room{
 		id:       id,
-		signal:   wire.Signal{Left: -1, Coming: -1, Price: -1, Headroom: -1},
+		signal:   noSignal(),
 		visitors: finder{visitor: true},
 		passes:   make(map[wire.ID]uint32),
 	}

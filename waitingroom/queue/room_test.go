@@ -144,6 +144,42 @@ func TestRoom_SignalsAreIdempotentBySource(t *testing.T) {
 	answer[*wire.Signalled](h, h.apply(hall, wire.ID{}, &other))
 }
 
+func TestRoom_StandsBeforeEventsOfManyPartitions(t *testing.T) {
+	h := start(t)
+	h.define(fast(10))
+	h.set(wire.RoomOpen)
+	seq := uint64(0)
+	says := func(source int32, left, coming, price int64, headroom int32) {
+		t.Helper()
+		seq++
+		s := &wire.Signal{Left: left, Coming: coming, Price: price, Currency: [3]byte([]byte("EUR")), Headroom: headroom, Source: source, SourceSeq: seq}
+		answer[*wire.Signalled](h, h.apply(hall, wire.ID{}, s))
+	}
+	is := func(state string, left, coming int64, price string) {
+		t.Helper()
+		h.run(sale.Second)
+		if d, _ := h.document(); d.State != state || d.Left != left || d.Coming != coming || d.Price != price {
+			t.Errorf("%s, left %d, coming %d, %q; want %s, %d, %d, %q", d.State, d.Left, d.Coming, d.Price, state, left, coming, price)
+		}
+	}
+	says(1, 5, 2, 4500, -1)
+	says(2, 0, 0, 3000, 700)
+	is("open", 5, 2, "30.00") // sold out in one partition, not in the other
+	says(1, 0, 0, 4500, 900)
+	is("soldOut", 0, 0, "30.00")
+	says(2, 1, 0, -1, -1)
+	is("open", 1, 0, "45.00")
+	says(3, -1, 4, -1, -1)
+	is("open", -1, 4, "45.00")
+	says(3, 1<<63-1, 1<<63-1, -1, -1)
+	is("open", 1<<63-1, 1<<63-1, "45.00")
+	snapshot := h.m.Snapshot(nil)
+	again := New(Limits{})
+	if err := again.Restore(snapshot); err != nil || !bytes.Equal(again.Snapshot(nil), snapshot) || again.rooms[0].signal != h.m.rooms[0].signal {
+		t.Errorf("restored: %v", err)
+	}
+}
+
 func TestRoom_DefinitionsOutOfRangeAreRefused(t *testing.T) {
 	h := start(t)
 	for name, change := range map[string]func(d *wire.DefineRoom){

@@ -42,10 +42,10 @@ func (rm *room) snapshot(dst []byte) []byte {
 	dst = append(dst, rm.seed[:]...)
 	dst = append(dst, byte(len(rm.public)))
 	dst = append(dst, rm.public...)
-	dst = appendBody(dst, &rm.signal)
 	dst = append(dst, byte(len(rm.sources)))
 	for _, s := range rm.sources {
-		dst = appendInts(dst, int64(s.id), int64(s.left), int64(s.signal))
+		dst = appendInts(dst, int64(s.id), int64(s.left))
+		dst = appendBody(dst, &s.said)
 	}
 	words := rm.law.Words()
 	dst = appendInts(dst, words[:]...)
@@ -58,7 +58,9 @@ func (rm *room) snapshot(dst []byte) []byte {
 		dst = append(dst, l.invitedTo.Token[:]...)
 		dst = appendInts(dst, l.turns[:]...)
 	}
-	dst = binary.LittleEndian.AppendUint32(dst, rm.joined)
+	for _, n := range [...]uint32{rm.joined, rm.totals.admitted, rm.totals.left, rm.totals.missed} {
+		dst = binary.LittleEndian.AppendUint32(dst, n)
+	}
 	dst = appendInts(dst, rm.ended)
 	dst = binary.LittleEndian.AppendUint32(dst, rm.places.n)
 	for i := range rm.places.n {
@@ -220,8 +222,8 @@ func (r *reader) room(most int) *room {
 	rm.changed = r.u64()
 	copy(rm.seed[:], r.take(len(rm.seed)))
 	rm.public = bytes.Clone(r.take(int(r.u8())))
-	r.body(&rm.signal)
 	r.sources(rm)
+	rm.signal = rm.behind()
 	var words [outflow.StateWords]int64
 	for i := range words {
 		words[i] = r.i64()
@@ -238,6 +240,7 @@ func (r *reader) room(most int) *room {
 		r.check(max(l.turns[0], l.turns[1]) <= 1000 && min(l.turns[0], l.turns[1]) >= -1000)
 	}
 	rm.joined = r.u32()
+	rm.totals = totals{r.u32(), r.u32(), r.u32()}
 	rm.ended = r.i64()
 	n := int(r.u32())
 	r.check(n <= most && n <= int(rm.joined) && n <= len(r.src)/placeSize)
@@ -270,7 +273,9 @@ func (r *reader) sources(rm *room) {
 	for i := 0; i < n && r.err == nil; i++ {
 		id := r.i64()
 		r.check(id == int64(int32(id)) && (i == 0 || int64(rm.sources[i-1].id) < id))
-		rm.sources = append(rm.sources, source{int32(id), r.u64(), r.u64()})
+		s := source{id: int32(id), left: r.u64()}
+		r.body(&s.said)
+		rm.sources = append(rm.sources, s)
 	}
 }
 

@@ -2,7 +2,8 @@ package model
 
 import "fairgate/internal/wire"
 
-// join answers a join; capped ones are of the rules by which the timed lane has the caps of the normal one.
+// join answers a join; capped ones are of the rules by which the timed lane has the caps of the normal one, and a place by
+// invitation is better than one without.
 func (q *queue) join(r wire.Record, m *room, j *wire.Join, capped bool) wire.Body {
 	if p := m.places[r.Ref]; p != nil {
 		if p.standing == void {
@@ -16,7 +17,12 @@ func (q *queue) join(r wire.Record, m *room, j *wire.Join, capped bool) wire.Bod
 	old := m.visitors[j.Visitor]
 	if old != nil && !old.over() {
 		earlier := old.instant < j.Instant || old.instant == j.Instant && string(old.token[:]) <= string(r.Ref[:])
-		if old.standing != waiting || earlier {
+		byInvitation := m.laneOf(j) == wire.LaneInvited
+		keep := earlier
+		if capped && byInvitation != (old.lane == wire.LaneInvited) {
+			keep = !byInvitation
+		}
+		if old.standing != waiting || keep {
 			return &wire.PlaceKept{Token: old.token, Visitor: j.Visitor}
 		}
 	}

@@ -90,7 +90,10 @@ type room struct {
 }
 
 // source is the newest that one partition of `orders` told the room.
-type source struct{ left, signal uint64 }
+type source struct {
+	left uint64
+	said *wire.Signal
+}
 
 // due is when something happens to a place, unless that was moved since.
 type due struct {

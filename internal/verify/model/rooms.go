@@ -2,6 +2,9 @@ package model
 
 import (
 	"crypto/sha256"
+	"maps"
+	"math"
+	"slices"
 	"unicode/utf8"
 
 	"fairgate/internal/wire"
@@ -181,13 +184,46 @@ func (q *queue) signalled(r wire.Record, m *room, s *wire.Signal) wire.Body {
 	switch {
 	case from == nil:
 		return down(r, wire.ReasonFull)
-	case s.SourceSeq <= from.signal:
+	case from.said != nil && s.SourceSeq <= from.said.SourceSeq || s.SourceSeq == 0:
 		return &wire.Repeated{FirstKind: wire.KindSignalled}
 	case s.Left < -1 || s.Coming < -1 || s.Price < -1 || s.Headroom < -1 || s.Headroom > 1000:
 		return down(r, wire.ReasonInvalid)
 	}
-	from.signal, m.signal = s.SourceSeq, *s
+	kept := *s
+	from.said = &kept
+	m.addUp()
 	return &wire.Signalled{Signal: *s}
+}
+
+// addUp makes the room's signal of what each partition behind it said last.
+func (m *room) addUp() {
+	m.signal = wire.Signal{Price: -1, Headroom: -1}
+	var left, coming uint64
+	for _, id := range slices.Sorted(maps.Keys(m.sources)) {
+		s := m.sources[id].said
+		if s == nil {
+			continue
+		}
+		if s.Left == -1 {
+			m.signal.Left = -1
+		}
+		if s.Coming == -1 {
+			m.signal.Coming = -1
+		}
+		left, coming = min(left+uint64(max(s.Left, 0)), math.MaxInt64), min(coming+uint64(max(s.Coming, 0)), math.MaxInt64)
+		if s.Price != -1 && (m.signal.Price == -1 || m.signal.Price > s.Price) {
+			m.signal.Price, m.signal.Currency = s.Price, s.Currency
+		}
+		if s.Headroom != -1 && (m.signal.Headroom == -1 || m.signal.Headroom > s.Headroom) {
+			m.signal.Headroom = s.Headroom
+		}
+	}
+	if m.signal.Left != -1 {
+		m.signal.Left = int64(left)
+	}
+	if m.signal.Coming != -1 {
+		m.signal.Coming = int64(coming)
+	}
 }
 
 func (m *room) source(id int32) *source {

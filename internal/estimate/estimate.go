@@ -1,4 +1,7 @@
-package waitingroom
+// Package estimate says how good the waits are that queue documents promise: every few seconds what a document promises to
+// the middle and to the end of each lane is written down, and held against the moment at which the invitation gets there. It
+// touches nothing but the documents that it is shown.
+package estimate
 
 import (
 	"sync"
@@ -13,20 +16,26 @@ const (
 	maxPromises = 512
 )
 
-// promises says how good the estimates are that fans are shown: every few seconds what the document promises to the middle
-// and to the end of each lane is written down, and held against the moment at which the invitation gets there. A promise
-// holds while the room stays open: a pause voids it.
-type promises struct {
-	mu     *sync.Mutex
-	byRoom map[int64]*promised
+// Record is what became of the promises of all rooms. A promise holds while its room stays open: a pause voids it. It is safe
+// for concurrent use; New makes one.
+type Record struct {
+	mu     sync.Mutex
+	most   int // rooms
+	byRoom map[int64]*room
 }
 
-// promised is what is known of one room.
-type promised struct {
-	open                []promise
-	last                int64 // when the newest were written down
-	within, early, late uint64
-	waited, off         int64 // µs, of all that were kept: sums of the waits, and of how far they were from the band's middle
+// Score is how good a room's promises were: how many turns came within the promised band (P10 to P90), before and after it,
+// and, in µs, the sums of the waits and of how far these were from the middle of their bands.
+type Score struct {
+	Within, Early, Late uint64
+	Waited, Off         int64
+}
+
+// room is what is known of one room.
+type room struct {
+	Score
+	open []promise
+	last int64 // when the newest were written down
 }
 
 type promise struct {
@@ -35,20 +44,19 @@ type promise struct {
 	low, high int64 // µs
 }
 
-func newPromises() promises {
-	return promises{mu: new(sync.Mutex), byRoom: make(map[int64]*promised)}
-}
+// New returns an empty record of at most so many rooms.
+func New(rooms int) *Record { return &Record{most: rooms, byRoom: make(map[int64]*room)} }
 
-// observe takes in a room's newest document.
-func (p *promises) observe(d *wire.QueueDocument) {
+// Observe takes in a room's newest document, tables included.
+func (p *Record) Observe(d *wire.QueueDocument) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r := p.byRoom[d.Room]
 	if r == nil {
-		if len(p.byRoom) >= MaxRooms {
+		if len(p.byRoom) >= p.most {
 			return
 		}
-		r = new(promised)
+		r = new(room)
 		p.byRoom[d.Room] = r
 	}
 	if d.State != wire.RoomOpen.String() {
@@ -63,7 +71,7 @@ func (p *promises) observe(d *wire.QueueDocument) {
 }
 
 // settle counts the promises that the invitation has reached.
-func (r *promised) settle(d *wire.QueueDocument) {
+func (r *room) settle(d *wire.QueueDocument) {
 	rest := r.open[:0]
 	for _, m := range r.open {
 		lane := laneNamed(d, m.lane)
@@ -75,21 +83,21 @@ func (r *promised) settle(d *wire.QueueDocument) {
 		const second = 1_000_000 // documents come so often
 		switch {
 		case waited < m.low-second:
-			r.early++
+			r.Early++
 		case waited > m.high+second:
-			r.late++
+			r.Late++
 		default:
-			r.within++
+			r.Within++
 		}
 		middle := (m.low + m.high) / 2
-		r.waited += waited
-		r.off += max(waited-middle, middle-waited)
+		r.Waited += waited
+		r.Off += max(waited-middle, middle-waited)
 	}
 	r.open = rest
 }
 
 // write notes what each lane's document promises to the middle and the end of its line.
-func (r *promised) write(d *wire.QueueDocument) {
+func (r *room) write(d *wire.QueueDocument) {
 	for i := range d.Lanes {
 		l := &d.Lanes[i]
 		if l.RateLow <= 0 || l.RateHigh <= 0 || len(l.Table) < 2 {
@@ -115,12 +123,12 @@ func laneNamed(d *wire.QueueDocument, name string) *wire.LaneDocument {
 	return nil
 }
 
-// kept is a copy of a room's counts.
-func (p *promises) kept(room int64) promised {
+// Of is how good a room's promises were so far.
+func (p *Record) Of(id int64) Score {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if r := p.byRoom[room]; r != nil {
-		return promised{within: r.within, early: r.early, late: r.late, waited: r.waited, off: r.off}
+	if r := p.byRoom[id]; r != nil {
+		return r.Score
 	}
-	return promised{}
+	return Score{}
 }
