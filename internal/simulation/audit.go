@@ -127,8 +127,11 @@ func (a *audit) term(e wire.Epoch) {
 	when := a.asked[e.Leader]
 	since, well := old.fine()
 	brokerSince, brokerWell := w.broker.fine()
+	postgresSince, _ := w.postgres.fine()
 	switch {
 	case !well || when-since < steady:
+	case old.gave > a.wonAt && when-postgresSince < steady:
+		// It gave the lease away while Postgres was not there to hear it.
 	case !brokerWell || when-brokerSince < steady:
 	case a.wonAt > w.postgres.rolledBack-rollback-steady && w.postgres.rolledBack != 0 && w.now-w.postgres.rolledBack < 2*rollback:
 		// Postgres may have forgotten that it has the lease.

@@ -39,6 +39,7 @@ type node struct {
 	draining   bool
 	handicap   int64
 	heir       string // whom the lease is given to when it is released next
+	gave       int64  // when it last handed over
 	ready      bool   // it runs and is not about to end
 	role       engine.Role
 }
@@ -400,7 +401,7 @@ func (n *node) handOver(heir string) {
 	}
 	n.w.say("%s hands over to %s", n.name, heir)
 	n.heir = heir
-	n.healthy = n.w.now // whoever leads next does not take it from one that wants it
+	n.healthy, n.gave = n.w.now, n.w.now // whoever leads next does not take it from one that wants it
 	n.pump()
 }
 
