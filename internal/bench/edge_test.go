@@ -327,7 +327,7 @@ func (d *door) compareLog() {
 			d.b.Fatal(err)
 		}
 		for _, r := range records {
-			if j, err := wire.ParseRecord(r.Value); err == nil && j.Kind == wire.KindJoin && r.Offset < next {
+			if j, err := wire.ParseRecord(r.Value); err == nil && j.Kind == wire.KindEnlist && r.Offset < next {
 				if !d.acked[wire.Hex(j.Ref)] {
 					d.b.Fatalf("offset %d: a join that nobody was told of, or twice", r.Offset)
 				}
