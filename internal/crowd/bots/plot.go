@@ -74,7 +74,7 @@ func Plot(rows []string) ([]byte, error) {
 <text x="%d" y="24" font-size="15" font-weight="bold">Share of the tickets that people got, by attacker</text>
 <rect x="%d" y="34" width="12" height="12" fill="#1d4ed8"/><text x="%d" y="45">lots are drawn among the early crowd (over all draws)</text>
 <rect x="%d" y="34" width="12" height="12" fill="#b45309"/><text x="%d" y="45">first come, first served</text>
-`, plotWidth, plotHeight, plotLeft, plotLeft, plotLeft+18, plotLeft+370, plotLeft+388)
+`, plotWidth, plotHeight, plotLeft, plotLeft, plotLeft+18, plotLeft+400, plotLeft+418)
 	for _, percent := range []int{0, 25, 50, 75, 95, 100} {
 		line := "#ddd"
 		if percent == 95 {
