@@ -127,17 +127,22 @@ func (a *Admin) keepLook(ctx context.Context, c *call, r *store.Room, asked any,
 
 func lookPath(room int64) string { return fmt.Sprintf("/rooms/%d/look", room) }
 
+// roomLook is the room that a call names, and how its page looks now.
+func (a *Admin) roomLook(ctx context.Context, c *call) (r store.Room, l store.Look, err error) {
+	if r, err = a.room(ctx, c.r, c.who); err != nil {
+		return r, l, err
+	}
+	_, l, err = a.readLook(ctx, r.ID)
+	return r, l, err
+}
+
 // setLook changes words and colours; the logo stays.
 func (a *Admin) setLook(ctx context.Context, c *call) (deed, error) {
 	var b lookBody
 	if err := c.decode(&b); err != nil {
 		return deed{}, err
 	}
-	r, err := a.room(ctx, c.r, c.who)
-	if err != nil {
-		return deed{}, err
-	}
-	_, kept, err := a.readLook(ctx, r.ID)
+	r, kept, err := a.roomLook(ctx, c)
 	if err != nil {
 		return deed{}, err
 	}
@@ -153,11 +158,7 @@ func (a *Admin) setLogo(ctx context.Context, c *call) (deed, error) {
 	if err != nil {
 		return deed{}, err
 	}
-	r, err := a.room(ctx, c.r, c.who)
-	if err != nil {
-		return deed{}, err
-	}
-	_, kept, err := a.readLook(ctx, r.ID)
+	r, kept, err := a.roomLook(ctx, c)
 	if err != nil {
 		return deed{}, err
 	}
