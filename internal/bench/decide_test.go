@@ -36,7 +36,7 @@ func byEngine(ctx context.Context, c *cluster, input, outcomes string) error {
 // alone is a world without other replicas: the lease is free, and there are no snapshots.
 type alone struct{}
 
-func (alone) Contend(context.Context, string, wire.ID, string) (engine.Lease, error) {
+func (alone) Contend(context.Context, string, wire.ID, string, func() wire.ID) (engine.Lease, error) {
 	return alone{}, nil
 }
 func (alone) Epoch() uint64                          { return 1 }

@@ -97,7 +97,7 @@ func (r *Runner) contend() {
 	id := r.deps.ID()
 	r.tasks.Go(func() {
 		defer cancel()
-		l, err := r.deps.Leases.Contend(ctx, r.cfg.Name, id, r.cfg.Address)
+		l, err := r.deps.Leases.Contend(ctx, r.cfg.Name, id, r.cfg.Address, r.Led)
 		if err != nil && ctx.Err() == nil {
 			r.log.Warn("contending for the lease failed, trying again", slog.Any("error", err))
 			pause(ctx, contendAgain)
@@ -168,6 +168,10 @@ func (r *Runner) leave() {
 		l.Abandon()
 		return
 	default:
+	}
+	if r.replica.Led(r.mono()) != (wire.ID{}) {
+		l.Abandon() // see release
+		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.work), leaseCall)
 	defer cancel()

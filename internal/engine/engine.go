@@ -67,9 +67,11 @@ type Lease interface {
 	Abandon()
 }
 
-// Leases elects. Contend waits until the lease was won, or returns an error after which it is called again.
+// Leases elects. Contend waits until the lease was won, or returns an error after which it is called again; led is asked
+// at any time for the holder that the log shows leading and alive, zero for nobody else, which is let go first when
+// another one has its lease.
 type Leases interface {
-	Contend(ctx context.Context, name string, holder wire.ID, address string) (Lease, error)
+	Contend(ctx context.Context, name string, holder wire.ID, address string, led func() wire.ID) (Lease, error)
 }
 
 // Snapshots keeps states. See package store for the promises.
@@ -100,8 +102,8 @@ type postgresLeases struct {
 	handicap func(name string) time.Duration
 }
 
-func (p postgresLeases) Contend(ctx context.Context, name string, holder wire.ID, address string) (Lease, error) {
-	request := store.LeaseRequest{Name: name, Holder: holder, Address: address, TTL: p.ttl, Candidate: p.id}
+func (p postgresLeases) Contend(ctx context.Context, name string, holder wire.ID, address string, led func() wire.ID) (Lease, error) {
+	request := store.LeaseRequest{Name: name, Holder: holder, Address: address, TTL: p.ttl, Candidate: p.id, Led: led}
 	if p.handicap != nil {
 		request.Handicap = func() time.Duration { return p.handicap(name) }
 	}

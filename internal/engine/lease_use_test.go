@@ -63,8 +63,8 @@ type narrowLeases struct {
 	given atomic.Bool
 }
 
-func (l *narrowLeases) Contend(ctx context.Context, name string, holder wire.ID, address string) (Lease, error) {
-	won, err := l.Leases.Contend(ctx, name, holder, address)
+func (l *narrowLeases) Contend(ctx context.Context, name string, holder wire.ID, address string, led func() wire.ID) (Lease, error) {
+	won, err := l.Leases.Contend(ctx, name, holder, address, led)
 	if err != nil || l.given.Swap(true) {
 		return won, err
 	}

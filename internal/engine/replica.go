@@ -80,6 +80,9 @@ type Replica struct {
 	handUntil  int64 // a lease that was handed over is not wanted back before
 	progress   bool  // something that only a living leader does, since the last renewal
 
+	ledAt int64 // when the log last showed us that its leader is alive
+
+	own       wire.ID    // the leader of our newest term
 	term      wire.Epoch // ours, while not a standby
 	appending appending
 	retryAt   int64
@@ -158,7 +161,11 @@ func (r *Replica) Records(records []eventlog.Record, heads []wire.Hash, end bool
 			if err != nil {
 				return err
 			}
-			r.judge(r.core.TickAt() != ticked)
+			fresh := r.core.TickAt() != ticked
+			r.judge(fresh)
+			if fresh {
+				r.ledAt = started
+			}
 			done += n
 		}
 		r.backlog.add(len(records), out)

@@ -211,6 +211,35 @@ func TestReplica_HigherEpochEndsItsTerm(t *testing.T) {
 	}
 }
 
+func TestReplica_SeesAnotherLeadAsLongAsItTicks(t *testing.T) {
+	b := newBench(t, Rules{TickEvery: 100})
+	another := func(want wire.ID, why string) {
+		t.Helper()
+		if got := b.Led(b.now.Mono); got != want {
+			t.Fatalf("%s: it sees %x lead, want %x", why, got, want)
+		}
+	}
+	another(wire.ID{}, "an empty log")
+	b.log = append(b.log, epoch(1, 9), tickAt(1, 10))
+	b.read()
+	another(wire.ID{9}, "a tick was read")
+	b.now.Mono += 400
+	another(wire.ID{9}, "three ticks were missed")
+	b.now.Mono++
+	another(wire.ID{}, "four ticks were missed")
+	b.log = append(b.log, tickAt(1, 20))
+	b.read()
+	another(wire.ID{9}, "it ticks again")
+	b.LeaseWon(wire.ID{1}, 2, b.now.Mono)
+	another(wire.ID{9}, "our own epoch is not in the log yet")
+	b.log = append(b.log, epoch(2, 1))
+	b.read()
+	another(wire.ID{}, "we lead")
+	b.log = append(b.log, epoch(3, 9))
+	b.read()
+	another(wire.ID{9}, "it has led since a moment ago")
+}
+
 func TestReplica_ContendsThroughAShortLagAndNotThroughALongOne(t *testing.T) {
 	b := newBench(t, Rules{})
 	if !b.next().Contend {

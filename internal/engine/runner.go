@@ -52,6 +52,7 @@ type Runner struct {
 	seen    atomic.Uint64
 	ready   atomic.Bool
 	waiting atomic.Bool // for the lease, caught up
+	led     atomic.Pointer[wire.ID]
 
 	// The loop's alone.
 	replica    *Replica
@@ -103,6 +104,14 @@ func New(cfg Config, deps Deps) *Runner {
 
 // Leading says whether this replica leads.
 func (r *Runner) Leading() bool { return Role(r.role.Load()) == Leading }
+
+// Led is Replica.Led as of the loop's last turn.
+func (r *Runner) Led() wire.ID {
+	if led := r.led.Load(); led != nil {
+		return *led
+	}
+	return wire.ID{}
+}
 
 // Ready says whether this replica has caught up with its log once and still runs: as a standby it could lead, as a
 // leader it does.
@@ -259,6 +268,9 @@ func (r *Runner) advance() {
 	r.ready.Store(r.ready.Load() || r.replica.CaughtUp())
 	r.metrics.show(r.replica, bound, r.end)
 	r.waiting.Store(todo.Contend && r.replica.Role() == Standby)
+	if led := r.replica.Led(r.mono()); led != r.Led() {
+		r.led.Store(&led)
+	}
 	r.elect(todo)
 	if todo.Append != nil {
 		r.append(todo.Append)

@@ -10,6 +10,7 @@ func (r *Replica) LeaseWon(leader wire.ID, epoch uint64, now int64) {
 		return // we led without it while Postgres was away
 	}
 	r.role = Electing
+	r.own = leader
 	r.term = wire.Epoch{Epoch: max(epoch, r.core.clock.Epoch+1), Leader: leader, Code: r.core.Code()}
 	r.sent, r.retryAt, r.progress = r.backlog.seen, now, false
 }
@@ -64,6 +65,18 @@ func (r *Replica) Drained() bool {
 
 // lagAllowed is how long ago, in microseconds, a candidate may have been caught up.
 const lagAllowed = 2_000_000
+
+// ticksMissed is how many ticks in a row a leader that is well may miss in the eyes of another.
+const ticksMissed = 4
+
+// Led is the leader that the log shows ticking, zero if there is none or it is this replica. Who wins the lease while
+// it leads replaces it all the same; only who would have the better right to an unmanned lease depends on it.
+func (r *Replica) Led(now int64) wire.ID {
+	if r.core.Leader() == r.own || r.core.TickAt() < 0 || now-r.ledAt > ticksMissed*r.rules.TickEvery {
+		return wire.ID{}
+	}
+	return r.core.Leader()
+}
 
 // Next is what the replica wants done now.
 func (r *Replica) Next(now Now) Todo {

@@ -125,7 +125,7 @@ func duration(micros int64) time.Duration { return time.Duration(micros) * time.
 func (l *lease) look() {
 	var row store.LeaseRow
 	l.call(func() { row = l.w.postgres.seen(l.n) }, func() {
-		switch l.election.See(row, l.locked, duration(l.w.now-l.began), duration(l.handicap)) {
+		switch l.election.See(row, l.locked, duration(l.w.now-l.began), duration(l.handicap), l.led()) {
 		case store.TakeLease:
 			l.take(row)
 		case store.StepAside:
@@ -136,6 +136,13 @@ func (l *lease) look() {
 			l.lock(l.look)
 		}
 	})
+}
+
+func (l *lease) led() wire.ID {
+	if l.n.replica == nil {
+		return wire.ID{}
+	}
+	return l.n.replica.Led(l.w.now)
 }
 
 // letGo gives the lock to others, waits, and begins again.

@@ -313,9 +313,15 @@ func (n *node) elect(t engine.Todo) {
 	}
 	if t.Release && n.lease != nil {
 		n.w.say("%s wants to give the lease back", n.name)
-		l, heir := n.lease, n.heir
+		l, heir, led := n.lease, n.heir, n.replica.Led(n.w.now) != (wire.ID{})
 		n.heir = ""
-		n.useLease(func(done func(bool, error)) { l.release(heir, func() { done(true, nil) }) })
+		n.useLease(func(done func(bool, error)) {
+			if led {
+				done(true, nil)
+				return
+			}
+			l.release(heir, func() { done(true, nil) })
+		})
 	}
 	if epoch := t.Renew; epoch != 0 && n.lease != nil {
 		l := n.lease
@@ -427,9 +433,14 @@ func (n *node) leave() {
 		n.fall()
 		n.w.after(n.w.between(10*sale.Millisecond, 5*sale.Second), n.boot)
 	}
-	l := n.lease
+	l, led := n.lease, n.replica.Led(n.w.now) != (wire.ID{})
 	n.replica, n.draining = nil, false
 	if l == nil {
+		gone()
+		return
+	}
+	if led {
+		l.abandon()
 		gone()
 		return
 	}

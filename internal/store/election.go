@@ -1,6 +1,10 @@
 package store
 
-import "time"
+import (
+	"time"
+
+	"fairgate/internal/wire"
+)
 
 // LeaseRow is what a candidate saw of a lease in one look: the row, and what Postgres said of it in the same moment.
 type LeaseRow struct {
@@ -18,6 +22,12 @@ type LeaseRow struct {
 
 // Free says that the holder gave the lease back, or that there never was one.
 func (r LeaseRow) Free() bool { return len(r.Holder) == 0 }
+
+// usurped says that the row is neither free nor the leader's. The holder won it while the leader's epoch record was under
+// way, or the leader could not renew it; until the holder leads, to replace the leader would be a pause for nothing.
+func (r LeaseRow) usurped(led wire.ID) bool {
+	return led != (wire.ID{}) && !r.Free() && string(r.Holder) != string(led[:])
+}
 
 // same says that nobody has touched the row.
 func (r LeaseRow) same(o LeaseRow) bool {
@@ -55,12 +65,17 @@ const (
 	TakeLease
 )
 
+// leaderFirst is for how many TTLs a leader that lost its lease has it to itself: it learns of that with its next renewal,
+// and a whole TTL may pass before it may take the lease from whoever has it and does not lead.
+const leaderFirst = 2
+
 // See judges one look. locked says that the candidate has the session lock; now is a clock that never jumps; handicap is
-// how long those who should rather lead are let go first.
+// how long those who should rather lead are let go first; led is whom the log shows alive and leading with a lease won
+// under that id, zero for nobody or the candidate itself.
 //
 // A fresh connection that finds the lock free proves nothing: the database itself may have restarted under a living
 // holder. Nor does a lock that some other candidate had for a moment: only the holder's own session counts.
-func (e *Election) See(row LeaseRow, locked bool, now, handicap time.Duration) Choice {
+func (e *Election) See(row LeaseRow, locked bool, now, handicap time.Duration, led wire.ID) Choice {
 	if !e.began || !row.same(e.first) {
 		e.manned = e.manned && row.session(e.first)
 		e.yielded = e.yielded && row.session(e.first)
@@ -71,6 +86,11 @@ func (e *Election) See(row LeaseRow, locked bool, now, handicap time.Duration) C
 	switch {
 	case locked && row.Reserved:
 		return StepAside
+	case row.usurped(led) && now-e.since < leaderFirst*e.ttl:
+		if locked {
+			return StepAside
+		}
+		return KeepWaiting
 	case locked && (row.Free() || died):
 		if handicap > 0 && !e.yielded && !row.Favoured {
 			e.yielded = true

@@ -3,6 +3,8 @@ package store
 import (
 	"testing"
 	"time"
+
+	"fairgate/internal/wire"
 )
 
 // look is one look of a candidate: ours and Postgres' clock in milliseconds, and what it saw.
@@ -10,12 +12,15 @@ type look struct {
 	ours, theirs int
 	row          LeaseRow
 	locked       bool
-	handicap     int // ms
+	handicap     int  // ms
+	led          byte // whom the log shows leading
 	want         Choice
 }
 
+func holder(by byte) []byte { id := wire.ID{by}; return id[:] }
+
 func held(by byte, renewed int) LeaseRow {
-	return LeaseRow{Epoch: 1, Holder: []byte{by}, PID: int32(by), Renewed: time.UnixMilli(int64(renewed))}
+	return LeaseRow{Epoch: 1, Holder: holder(by), PID: int32(by), Renewed: time.UnixMilli(int64(renewed))}
 }
 
 func manned(r LeaseRow) LeaseRow { r.Manned = true; return r }
@@ -57,11 +62,20 @@ func TestElection_WhatACandidateSawDecides(t *testing.T) {
 		"a handicap lengthens the TTL": {
 			{row: manned(held(1, 0)), handicap: 20, want: KeepWaiting}, {ours: 1_010, theirs: 1_010, row: manned(held(1, 0)), handicap: 20, want: KeepWaiting},
 			{ours: 1_020, theirs: 1_020, row: manned(held(1, 0)), handicap: 20, want: TakeLease}},
+		"a leader that lost its lease takes it back before others do": {
+			{row: manned(held(1, 0)), led: 2, want: KeepWaiting}, {ours: 1, theirs: 1, row: held(1, 0), locked: true, led: 2, want: StepAside},
+			{ours: 1_999, theirs: 1_999, row: held(1, 0), led: 2, want: KeepWaiting},
+			{ours: 2_000, theirs: 2_000, row: held(1, 0), locked: true, led: 2, want: TakeLease}},
+		"and once it is not seen any more nobody waits for it": {
+			{row: manned(held(1, 0)), led: 2, want: KeepWaiting}, {ours: 800, theirs: 800, row: held(1, 0), locked: true, want: TakeLease}},
+		"nor when it has the lease itself": {
+			{row: manned(held(2, 0)), led: 2, want: KeepWaiting}, {ours: 1, theirs: 1, row: held(2, 0), locked: true, led: 2, want: TakeLease}},
+		"nor when it gave the lease back": {{row: given(false), locked: true, led: 2, want: TakeLease}},
 	} {
 		e := NewElection(time.Second)
 		for i, l := range looks {
 			l.row.At = time.UnixMilli(int64(l.theirs))
-			got := e.See(l.row, l.locked, time.Duration(l.ours)*time.Millisecond, time.Duration(l.handicap)*time.Millisecond)
+			got := e.See(l.row, l.locked, time.Duration(l.ours)*time.Millisecond, time.Duration(l.handicap)*time.Millisecond, wire.ID{l.led})
 			if got != l.want {
 				t.Errorf("%s: look %d gave %d, want %d", name, i, got, l.want)
 			}

@@ -46,6 +46,7 @@ type LeaseRequest struct {
 
 	Candidate wire.ID              // the process: what Release may name as heir; zero for nobody
 	Handicap  func() time.Duration // how long to let others go first when it becomes free now; nil for not at all
+	Led       func() wire.ID       // the Holder of whoever else is seen to lead and to be alive, zero for nobody; nil for unknown
 }
 
 // Lease is a lease that was won. It belongs to one goroutine.
@@ -104,7 +105,7 @@ func (l *Lease) contend(ctx context.Context) error {
 			return err
 		}
 		handicap := l.handicap()
-		switch e.See(row, l.locked, time.Since(began), handicap) {
+		switch e.See(row, l.locked, time.Since(began), handicap, l.led()) {
 		case TakeLease:
 			if won, err := l.take(ctx, row); err != nil || won {
 				return err
@@ -132,6 +133,13 @@ func (l *Lease) handicap() time.Duration {
 		return 0
 	}
 	return min(l.request.Handicap(), leaseWait)
+}
+
+func (l *Lease) led() wire.ID {
+	if l.request.Led == nil {
+		return wire.ID{}
+	}
+	return l.request.Led()
 }
 
 // letGo gives the session lock to others and waits.

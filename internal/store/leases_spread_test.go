@@ -333,3 +333,28 @@ func TestLease_SessionOfAVanishedHostEndsWithinSeconds(t *testing.T) {
 		}
 	}
 }
+
+func TestLease_LeaderThatLostItTakesItBackFirst(t *testing.T) {
+	const leader = 99
+	db := open(t)
+	for round := range byte(4) {
+		t.Run(string('0'+rune(round)), func(t *testing.T) {
+			usurper := win(t, db, 1+round)
+			won := candidates(t, db, func(n byte, r *LeaseRequest) {
+				r.TTL = long
+				if n != leader {
+					r.Led = func() wire.ID { return wire.ID{leader} }
+				}
+			}, 20+round, 30+round, leader)
+			waitBlockedBy(t, db, 3)
+			usurper.close()
+			next := <-won
+			if next.request.Holder != (wire.ID{leader}) {
+				t.Errorf("%d took it from the leader", next.request.Holder[0])
+			}
+			if err := next.Release(t.Context(), wire.ID{88}); err != nil { // for the next round, from whom is not there
+				t.Fatal(err)
+			}
+		})
+	}
+}
