@@ -94,7 +94,7 @@ func (r *Runner) elect(t Todo) {
 func (r *Runner) contend() {
 	ctx, cancel := context.WithCancel(r.work)
 	r.contention = cancel
-	id := r.deps.ID()
+	id := r.replica.Claim(r.deps.ID())
 	r.tasks.Go(func() {
 		defer cancel()
 		l, err := r.deps.Leases.Contend(ctx, r.cfg.Name, id, r.cfg.Address, r.Led)
@@ -168,10 +168,6 @@ func (r *Runner) leave() {
 		l.Abandon()
 		return
 	default:
-	}
-	if r.replica.Led(r.mono()) != (wire.ID{}) {
-		l.Abandon() // see release
-		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.work), leaseCall)
 	defer cancel()

@@ -80,16 +80,11 @@ func (r *Runner) HandOver(ctx context.Context, heir wire.ID) error {
 	}
 }
 
-// release gives the lease back in favour of whoever HandOver named. While another one leads, which is about to want the
-// lease, it is not made free for everybody: it ends by itself, and the others let the leader go first.
+// release gives the lease back in favour of whoever HandOver named.
 func (r *Runner) release() {
 	heir := r.heir
 	r.heir = wire.ID{}
-	led := r.replica.Led(r.mono()) != (wire.ID{})
 	r.useLease(func(ctx context.Context, l Lease) error {
-		if led {
-			return store.ErrLeaseLost
-		}
 		if err := l.Release(ctx, heir); err != nil {
 			r.log.Warn("releasing the lease failed, it ends by itself", slog.Any("error", err))
 		}

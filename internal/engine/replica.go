@@ -156,14 +156,13 @@ func (r *Replica) Records(records []eventlog.Record, heads []wire.Hash, end bool
 	if len(records) > 0 {
 		out := r.backlog.room(len(records))
 		for done := 0; done < len(records); {
-			ticked := r.core.TickAt()
+			ticked, led := r.core.TickAt(), r.core.Leader()
 			n, err := r.core.ApplyBatch(records[done:], heads[done:], out)
 			if err != nil {
 				return err
 			}
-			fresh := r.core.TickAt() != ticked
-			r.judge(fresh)
-			if fresh {
+			r.judge(r.core.TickAt() != ticked)
+			if r.core.TickAt() != ticked || r.core.Leader() != led {
 				r.ledAt = started
 			}
 			done += n

@@ -66,13 +66,21 @@ func (r *Replica) Drained() bool {
 // lagAllowed is how long ago, in microseconds, a candidate may have been caught up.
 const lagAllowed = 2_000_000
 
+// Claim is the id to contend under: fresh, or that of the term, so that the lease names whom the log shows leading.
+func (r *Replica) Claim(fresh wire.ID) wire.ID {
+	if r.role == Leading {
+		return r.own
+	}
+	return fresh
+}
+
 // ticksMissed is how many ticks in a row a leader that is well may miss in the eyes of another.
 const ticksMissed = 4
 
-// Led is the leader that the log shows ticking, zero if there is none or it is this replica. Who wins the lease while
-// it leads replaces it all the same; only who would have the better right to an unmanned lease depends on it.
+// Led is the leader that the log shows at work, zero if there is none or it is this replica. Whoever leads after it
+// replaces it all the same; only who has the better right to a lease that nobody uses depends on it.
 func (r *Replica) Led(now int64) wire.ID {
-	if r.core.Leader() == r.own || r.core.TickAt() < 0 || now-r.ledAt > ticksMissed*r.rules.TickEvery {
+	if r.core.Leader() == r.own || now-r.ledAt > ticksMissed*r.rules.TickEvery {
 		return wire.ID{}
 	}
 	return r.core.Leader()

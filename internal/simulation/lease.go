@@ -26,6 +26,7 @@ type leaseRow struct {
 	renewed time.Time
 	heir    string // the node that may take it first, until
 	until   time.Time
+	giver   wire.ID // who gave it back
 }
 
 var leaseKey = key{table: tableLease}
@@ -38,7 +39,7 @@ func (pg *postgres) lease() leaseRow {
 // seen is the row as a candidate sees it.
 func (pg *postgres) seen(by *node) store.LeaseRow {
 	r := pg.lease()
-	s := store.LeaseRow{Epoch: int64(r.epoch), PID: r.session.PID, Renewed: r.renewed, At: pg.clock()}
+	s := store.LeaseRow{Epoch: int64(r.epoch), Giver: r.giver[:], PID: r.session.PID, Renewed: r.renewed, At: pg.clock()}
 	if r.holder != (wire.ID{}) {
 		s.Holder = append([]byte(nil), r.holder[:]...)
 	} else if r.heir != "" {
@@ -294,7 +295,7 @@ func (l *lease) release(heir string, done func()) {
 	}
 	pg.call(&l.n.process, l.s, func() {
 		if row := pg.lease(); row.holder == l.id {
-			pg.set(leaseKey, leaseRow{epoch: row.epoch, renewed: row.renewed, heir: heir, until: pg.clock().Add(duration(heirFirst))})
+			pg.set(leaseKey, leaseRow{epoch: row.epoch, renewed: row.renewed, giver: l.id, heir: heir, until: pg.clock().Add(duration(heirFirst))})
 			pg.w.say("%s gives the lease back", l.n.name)
 		}
 	}, func(error) {

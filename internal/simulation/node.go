@@ -313,15 +313,9 @@ func (n *node) elect(t engine.Todo) {
 	}
 	if t.Release && n.lease != nil {
 		n.w.say("%s wants to give the lease back", n.name)
-		l, heir, led := n.lease, n.heir, n.replica.Led(n.w.now) != (wire.ID{})
+		l, heir := n.lease, n.heir
 		n.heir = ""
-		n.useLease(func(done func(bool, error)) {
-			if led {
-				done(true, nil)
-				return
-			}
-			l.release(heir, func() { done(true, nil) })
-		})
+		n.useLease(func(done func(bool, error)) { l.release(heir, func() { done(true, nil) }) })
 	}
 	if epoch := t.Renew; epoch != 0 && n.lease != nil {
 		l := n.lease
@@ -334,6 +328,7 @@ func (n *node) contend() {
 	for i := range id {
 		id[i] = byte(n.w.Uint32())
 	}
+	id = n.replica.Claim(id)
 	n.contention = contend(n, id, func(l *lease, won bool) {
 		again := int64(0)
 		if !won && !l.cancelled {
@@ -433,14 +428,9 @@ func (n *node) leave() {
 		n.fall()
 		n.w.after(n.w.between(10*sale.Millisecond, 5*sale.Second), n.boot)
 	}
-	l, led := n.lease, n.replica.Led(n.w.now) != (wire.ID{})
+	l := n.lease
 	n.replica, n.draining = nil, false
 	if l == nil {
-		gone()
-		return
-	}
-	if led {
-		l.abandon()
 		gone()
 		return
 	}

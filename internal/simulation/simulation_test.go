@@ -53,11 +53,13 @@ func TestSimulation_EveryPromiseIsKeptInEveryWorld(t *testing.T) {
 // Seeds that once broke a promise, and what was wrong.
 func TestSimulation_NeverAgain(t *testing.T) {
 	for s, why := range map[uint64]string{
-		503276:  "the model had offers made by a record that nobody understands",
-		20:      "a command that came too late answered the same one sent again, which was then granted",
-		81:      "the same, seen by whoever still waited",
-		140:     "the same, seen by whoever looked it up",
-		9022847: "a leader whose lease had moved on while its epoch record was under way was replaced, since another standby was quicker to take that lease",
+		503276:   "the model had offers made by a record that nobody understands",
+		20:       "a command that came too late answered the same one sent again, which was then granted",
+		81:       "the same, seen by whoever still waited",
+		140:      "the same, seen by whoever looked it up",
+		9022847:  "a leader whose lease had moved on while its epoch record was under way was replaced, since another standby was quicker to take that lease",
+		12009068: "the same, where the lease had been given back by one that never led",
+		12011299: "the same, right after the leader's epoch record and before its first tick",
 	} {
 		t.Run(fmt.Sprint(s), func(t *testing.T) {
 			t.Log(why)

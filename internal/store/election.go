@@ -13,6 +13,7 @@ type LeaseRow struct {
 	PID     int32
 	Started *time.Time
 	Renewed time.Time
+	Giver   []byte // who gave it back, while nobody holds it
 
 	At       time.Time // Postgres' clock
 	Manned   bool      // the very backend that the row names has the session lock
@@ -23,10 +24,14 @@ type LeaseRow struct {
 // Free says that the holder gave the lease back, or that there never was one.
 func (r LeaseRow) Free() bool { return len(r.Holder) == 0 }
 
-// usurped says that the row is neither free nor the leader's. The holder won it while the leader's epoch record was under
-// way, or the leader could not renew it; until the holder leads, to replace the leader would be a pause for nothing.
+// usurped says that the lease is not the leader's and was not given back by it. Somebody won it while the leader's epoch
+// record was under way, or while it could not renew; until that one leads, to replace the leader is a pause for nothing.
 func (r LeaseRow) usurped(led wire.ID) bool {
-	return led != (wire.ID{}) && !r.Free() && string(r.Holder) != string(led[:])
+	last := r.Holder
+	if r.Free() {
+		last = r.Giver
+	}
+	return led != (wire.ID{}) && string(last) != string(led[:])
 }
 
 // same says that nobody has touched the row.

@@ -27,6 +27,8 @@ func manned(r LeaseRow) LeaseRow { r.Manned = true; return r }
 
 func given(reserved bool) LeaseRow { return LeaseRow{Epoch: 1, Reserved: reserved} }
 
+func by(n byte, r LeaseRow) LeaseRow { r.Giver = holder(n); return r }
+
 func TestElection_WhatACandidateSawDecides(t *testing.T) {
 	for name, looks := range map[string][]look{
 		"given back, it is taken": {{row: given(false), want: KeepWaiting}, {row: given(false), locked: true, want: TakeLease}},
@@ -70,7 +72,10 @@ func TestElection_WhatACandidateSawDecides(t *testing.T) {
 			{row: manned(held(1, 0)), led: 2, want: KeepWaiting}, {ours: 800, theirs: 800, row: held(1, 0), locked: true, want: TakeLease}},
 		"nor when it has the lease itself": {
 			{row: manned(held(2, 0)), led: 2, want: KeepWaiting}, {ours: 1, theirs: 1, row: held(2, 0), locked: true, led: 2, want: TakeLease}},
-		"nor when it gave the lease back": {{row: given(false), locked: true, led: 2, want: TakeLease}},
+		"nor when it gave the lease back": {{row: by(2, given(false)), locked: true, led: 2, want: TakeLease}},
+		"another one gave back what was the leader's": {
+			{row: by(1, given(false)), locked: true, led: 2, want: StepAside}, {ours: 2_000, theirs: 2_000, row: by(1, given(false)), locked: true, led: 2, want: TakeLease}},
+		"the row was lost with the database's last seconds": {{row: given(false), locked: true, led: 2, want: StepAside}},
 	} {
 		e := NewElection(time.Second)
 		for i, l := range looks {

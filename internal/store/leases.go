@@ -40,7 +40,7 @@ var (
 // LeaseRequest says who wants which lease.
 type LeaseRequest struct {
 	Name    string        // "orders/0"
-	Holder  wire.ID       // random, of this attempt; never used twice
+	Holder  wire.ID       // random, of this attempt; a leader that lost its lease contends under its last one
 	Address string        // where the holder's questions are answered; published with the lease
 	TTL     time.Duration // 0 means LeaseTTL
 
@@ -165,7 +165,7 @@ func (l *Lease) letGo(ctx context.Context, wait time.Duration) error {
 // very backend that the row named, whose pid may belong to somebody else by now.
 func (l *Lease) take(ctx context.Context, seen LeaseRow) (bool, error) {
 	err := l.conn.QueryRow(ctx, `WITH won AS (
-			UPDATE leases SET epoch = epoch + 1, holder = $2, address = $3, heir = '', pid = pg_backend_pid(),
+			UPDATE leases SET epoch = epoch + 1, holder = $2, address = $3, heir = '', given_by = '', pid = pg_backend_pid(),
 				backend_start = (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()),
 				renewed_at = clock_timestamp()
 			WHERE name = $1 AND epoch = $4 AND holder = $5 AND renewed_at = $6 AND NOT pg_is_in_recovery()
@@ -202,13 +202,13 @@ func (l *Lease) lock(ctx context.Context) error {
 func (l *Lease) look(ctx context.Context) (LeaseRow, error) {
 	var r LeaseRow
 	var replica bool
-	err := l.conn.QueryRow(ctx, `SELECT epoch, holder, pid, backend_start, renewed_at, clock_timestamp(),
+	err := l.conn.QueryRow(ctx, `SELECT epoch, holder, given_by, pid, backend_start, renewed_at, clock_timestamp(),
 			EXISTS (SELECT 1 FROM pg_locks k WHERE k.locktype = 'advisory' AND k.granted AND k.pid = leases.pid
 				AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 				AND k.classid::bigint = $2 AND k.objid::bigint = hashtext(name)::bigint & 4294967295 AND k.objsubid = 2),
 			holder = '' AND heir NOT IN ('', $3) AND clock_timestamp() < heir_until, holder = '' AND heir = $3, pg_is_in_recovery()
 		FROM leases WHERE name = $1`, l.request.Name, int64(leaseClass), l.request.Candidate[:]).
-		Scan(&r.Epoch, &r.Holder, &r.PID, &r.Started, &r.Renewed, &r.At, &r.Manned, &r.Reserved, &r.Favoured, &replica)
+		Scan(&r.Epoch, &r.Holder, &r.Giver, &r.PID, &r.Started, &r.Renewed, &r.At, &r.Manned, &r.Reserved, &r.Favoured, &replica)
 	if err == nil && replica {
 		err = ErrNotPrimary
 	}
@@ -269,7 +269,7 @@ func (l *Lease) Release(ctx context.Context, heir wire.ID) error {
 	if heir == (wire.ID{}) {
 		first = []byte{}
 	}
-	_, err := l.conn.Exec(ctx, `UPDATE leases SET holder = '', address = '', pid = 0, backend_start = NULL,
+	_, err := l.conn.Exec(ctx, `UPDATE leases SET holder = '', given_by = $2, address = '', pid = 0, backend_start = NULL,
 			heir = $3, heir_until = clock_timestamp() + $4
 		WHERE name = $1 AND holder = $2`, l.request.Name, l.request.Holder[:], first, l.patient)
 	if err != nil {
