@@ -22,6 +22,7 @@ import (
 	"fairgate/botguard/limit"
 	"fairgate/botguard/puzzle"
 	"fairgate/botguard/risk"
+	"fairgate/internal/sale"
 )
 
 // Actions that the guard judges. Others are limited as limit.ActionDefault.
@@ -67,12 +68,9 @@ type Request struct {
 	// For arriving: the room, the client's networks (Guard.Networks), and the places that they have there in the log; zero
 	// where not known.
 	Room     int64
-	Networks Networks
-	Places   Places
+	Networks sale.Networks
+	Places   sale.NetworkPlaces
 }
-
-// Places counts places in line per network of a client (Guard.Networks).
-type Places struct{ Narrow, Wide, Broad, Origin int64 }
 
 // Verdict is the answer. When Allow is false, Status says why: 429 (come back after RetryAfter) or 403 (AppealCode).
 type Verdict struct {

@@ -16,6 +16,7 @@ import (
 	"fairgate/botguard/puzzle"
 	"fairgate/botguard/risk"
 	"fairgate/internal/conf"
+	"fairgate/internal/sale"
 )
 
 // wall is a clock that tests move by hand.
@@ -68,21 +69,21 @@ func TestGuard_PriceFollowsTheCrowdOfTheNetwork(t *testing.T) {
 	g := newGuard(t, c, Deps{})
 	for _, v := range []struct {
 		address string
-		places  Places
+		places  sale.NetworkPlaces
 		want    uint32
 	}{
-		{"192.0.2.1", Places{}, 1000},
-		{"192.0.2.1", Places{Narrow: 1}, 1250},
-		{"192.0.2.1", Places{Narrow: 4}, 2000},
-		{"192.0.2.1", Places{Narrow: 4, Wide: 32}, 3000},
-		{"192.0.2.1", Places{Narrow: 28}, 8000},
-		{"192.0.2.1", Places{Narrow: 1 << 62, Wide: 1 << 62}, 8000},
-		{"192.0.2.1", Places{Narrow: -5, Wide: -5}, 1000},
-		{"203.0.113.5", Places{Narrow: 100, Wide: 10_000}, 1500},
-		{"203.0.113.5", Places{Narrow: 10_000}, 2000},
-		{"203.0.113.5", Places{Broad: 1 << 40, Origin: 1 << 40}, 1000},
-		{"2a00:1::1", Places{Broad: 4_000}, 2000},
-		{"2a00:1::1", Places{Broad: 4_000, Origin: 60_000}, 4000},
+		{"192.0.2.1", sale.NetworkPlaces{}, 1000},
+		{"192.0.2.1", sale.NetworkPlaces{Narrow: 1}, 1250},
+		{"192.0.2.1", sale.NetworkPlaces{Narrow: 4}, 2000},
+		{"192.0.2.1", sale.NetworkPlaces{Narrow: 4, Wide: 32}, 3000},
+		{"192.0.2.1", sale.NetworkPlaces{Narrow: 28}, 8000},
+		{"192.0.2.1", sale.NetworkPlaces{Narrow: 1 << 62, Wide: 1 << 62}, 8000},
+		{"192.0.2.1", sale.NetworkPlaces{Narrow: -5, Wide: -5}, 1000},
+		{"203.0.113.5", sale.NetworkPlaces{Narrow: 100, Wide: 10_000}, 1500},
+		{"203.0.113.5", sale.NetworkPlaces{Narrow: 10_000}, 2000},
+		{"203.0.113.5", sale.NetworkPlaces{Broad: 1 << 40, Origin: 1 << 40}, 1000},
+		{"2a00:1::1", sale.NetworkPlaces{Broad: 4_000}, 2000},
+		{"2a00:1::1", sale.NetworkPlaces{Broad: 4_000, Origin: 60_000}, 4000},
 	} {
 		r := arriving(v.address)
 		r.Places = v.places

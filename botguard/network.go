@@ -9,21 +9,14 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"fairgate/internal/sale"
 	"time"
 )
 
-// Networks are keyed hashes of a client's networks. They count places without telling who stands there: without the secret
-// a hash cannot be turned into an address. 0 is none.
-type Networks struct {
-	Narrow uint64 // IPv4 address, IPv6 /56
-	Wide   uint64 // IPv4 /24, IPv6 /48
-	Broad  uint64 // IPv6 /32
-	Origin uint64 // autonomous system, if a table says it
-}
-
-// Networks returns a client's networks. An IPv4 address inside IPv6 (::ffff:0:0/96) is IPv4; all invalid addresses share
+// Networks are keyed hashes of a client's networks. An IPv4 address inside IPv6 (::ffff:0:0/96) is IPv4; all invalid addresses share
 // one set.
-func (g *Guard) Networks(a netip.Addr) (n Networks) {
+func (g *Guard) Networks(a netip.Addr) (n sale.Networks) {
 	a = a.Unmap().WithZone("")
 	if a.Is4() {
 		n.Narrow, n.Wide = g.network(a, 32), g.network(a, 24)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"fairgate/botguard/puzzle"
+	"fairgate/internal/sale"
 )
 
 // maxPlaces bounds a count that a caller hands in, so that no product overflows.
@@ -12,7 +13,7 @@ const maxPlaces = 1 << 30
 // price is base × (1 + places / people expected there) × factor, by the heaviest of the client's networks, at most MaxFactor
 // times the base; of a listed carrier only the narrow network counts, and at most CarrierFactor times the base. No store is
 // asked.
-func (g *Guard) price(n Places, carrier bool, factor int) puzzle.Params {
+func (g *Guard) price(n sale.NetworkPlaces, carrier bool, factor int) puzzle.Params {
 	p := g.base
 	most := uint64(g.config.Puzzle.MaxFactor)
 	if carrier {
@@ -25,7 +26,7 @@ func (g *Guard) price(n Places, carrier bool, factor int) puzzle.Params {
 }
 
 // crowding is the places in line from a client's networks in percent of the people expected there, by the heaviest one.
-func (g *Guard) crowding(n Places, carrier bool) int {
+func (g *Guard) crowding(n sale.NetworkPlaces, carrier bool) int {
 	c := &g.config.Puzzle
 	percent := func(places int64, expected int) int64 { return 100 * min(max(places, 0), maxPlaces) / int64(expected) }
 	if carrier {
@@ -61,7 +62,7 @@ func (r *Request) keys() [4]uint64 {
 }
 
 // places adds to the places in the log the challenges that this process gave out.
-func (g *Guard) places(r *Request, carrier bool, now time.Time) Places {
+func (g *Guard) places(r *Request, carrier bool, now time.Time) sale.NetworkPlaces {
 	n := r.Places
 	if carrier {
 		return n

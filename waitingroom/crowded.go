@@ -4,19 +4,9 @@ import (
 	"slices"
 	"sync"
 
+	"fairgate/internal/sale"
 	"fairgate/internal/wire"
 )
-
-// Networks names a client's networks by keyed hashes, which count places without telling who stands there. 0 is none.
-type Networks struct {
-	Narrow uint64 // IPv4 address, IPv6 /56
-	Wide   uint64 // IPv4 /24, IPv6 /48
-	Broad  uint64 // IPv6 /32
-	Origin uint64 // autonomous system, where a table of them is configured
-}
-
-// NetworkPlaces counts places in line from a client's networks.
-type NetworkPlaces struct{ Narrow, Wide, Broad, Origin int64 }
 
 // crowded holds what the leader last told of each room's crowded networks.
 type crowded struct {
@@ -58,12 +48,12 @@ func compareNetworks(a, b wire.Network) int {
 }
 
 // places is how many places a room has from a client's networks, as far as they are crowded.
-func (c *crowded) places(room int64, n Networks) NetworkPlaces {
+func (c *crowded) places(room int64, n sale.Networks) sale.NetworkPlaces {
 	c.mu.RLock()
 	list := c.byRoom[room]
 	c.mu.RUnlock()
 	if list == nil {
-		return NetworkPlaces{}
+		return sale.NetworkPlaces{}
 	}
 	of := func(span wire.Span, key uint64) int64 {
 		i, ok := slices.BinarySearchFunc(list.List, wire.Network{Span: span, Key: key}, compareNetworks)
@@ -72,7 +62,7 @@ func (c *crowded) places(room int64, n Networks) NetworkPlaces {
 		}
 		return int64(list.List[i].Places)
 	}
-	return NetworkPlaces{
+	return sale.NetworkPlaces{
 		Narrow: of(wire.SpanNarrow, n.Narrow), Wide: of(wire.SpanWide, n.Wide), Broad: of(wire.SpanBroad, n.Broad),
 		Origin: of(wire.SpanOrigin, n.Origin),
 	}

@@ -3,6 +3,7 @@ package waitingroom
 import (
 	"testing"
 
+	"fairgate/internal/sale"
 	"fairgate/internal/wire"
 )
 
@@ -26,11 +27,11 @@ func TestArrive_TheGuardIsToldOfAllPlacesOfANetwork(t *testing.T) {
 	other := s.fan()
 	other.header.Set("X-Forwarded-For", "192.0.2.77")
 	other.arrive("1")
-	if v := s.gate.last.Load(); v.Places != (NetworkPlaces{}) {
+	if v := s.gate.last.Load(); v.Places != (sale.NetworkPlaces{}) {
 		t.Errorf("another network: %+v", v.Places)
 	}
 	s.fan().arrive("6")
-	if v := s.gate.last.Load(); v.Room != small || v.Places != (NetworkPlaces{}) {
+	if v := s.gate.last.Load(); v.Room != small || v.Places != (sale.NetworkPlaces{}) {
 		t.Errorf("another room: %+v", v)
 	}
 }
@@ -71,11 +72,11 @@ func TestCrowded_AnOlderListNeverReplacesANewerOne(t *testing.T) {
 	at(2, 10, 7)
 	at(1, 10, 3)
 	at(2, 9, 4)
-	if got := c.places(1, Networks{Narrow: 5, Wide: 9}); got != (NetworkPlaces{Narrow: 7, Wide: 1}) {
+	if got := c.places(1, sale.Networks{Narrow: 5, Wide: 9}); got != (sale.NetworkPlaces{Narrow: 7, Wide: 1}) {
 		t.Errorf("%+v", got)
 	}
 	at(1, 11, 8)
-	if got := c.places(1, Networks{Narrow: 5, Wide: 5, Broad: 5}); got != (NetworkPlaces{Narrow: 8}) {
+	if got := c.places(1, sale.Networks{Narrow: 5, Wide: 5, Broad: 5}); got != (sale.NetworkPlaces{Narrow: 8}) {
 		t.Errorf("%+v", got)
 	}
 	if c.take([]byte{wire.Version, 'N', 0}) == nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"fairgate/internal/sale"
 	"fairgate/internal/web"
 	"fairgate/internal/wire"
 	"fairgate/waitingroom/token"
@@ -36,7 +37,7 @@ type Guard interface {
 	// Issued notes that a visit was given a challenge: while it can be answered it counts as a place.
 	Issued(v Visit)
 	// Networks are keyed hashes of a client's networks.
-	Networks(a netip.Addr) Networks
+	Networks(a netip.Addr) sale.Networks
 	// Carrier says whether the address is in a listed carrier range.
 	Carrier(a netip.Addr) bool
 	// ClientAddress is the client behind a peer; header is the value of the header that Header names.
@@ -56,8 +57,8 @@ type Visit struct {
 
 	// For arriving only: where it goes, where it comes from, and how many places those networks have there.
 	Room     int64
-	Networks Networks
-	Places   NetworkPlaces
+	Networks sale.Networks
+	Places   sale.NetworkPlaces
 }
 
 // Verdict is the guard's answer. When Allow is false, Status says why: 429 (come back after RetryAfter) or 403.

@@ -27,6 +27,7 @@ import (
 	"fairgate/internal/embedded/testkafka"
 	"fairgate/internal/engine"
 	"fairgate/internal/eventlog"
+	"fairgate/internal/sale"
 	"fairgate/internal/web"
 	"fairgate/internal/wire"
 	"fairgate/waitingroom/queue"
@@ -72,9 +73,9 @@ func (g *gate) Carrier(netip.Addr) bool               { return false }
 func (g *gate) Presence() token.Price { return g.presence }
 func (g *gate) Issued(v Visit)        { g.issued.Add(1); g.last.Store(&v) }
 
-func (g *gate) Networks(a netip.Addr) Networks {
+func (g *gate) Networks(a netip.Addr) sale.Networks {
 	sum := sha256.Sum256([]byte(a.String()))
-	return Networks{Narrow: binary.LittleEndian.Uint64(sum[:]), Wide: binary.LittleEndian.Uint64(sum[8:])}
+	return sale.Networks{Narrow: binary.LittleEndian.Uint64(sum[:]), Wide: binary.LittleEndian.Uint64(sum[8:])}
 }
 
 // ClientAddress believes everybody: the stage is its own proxy.

@@ -159,13 +159,8 @@ func request(v waitingroom.Visit) botguard.Request {
 	return botguard.Request{
 		Action: v.Action, Address: v.Address, UserAgent: v.UserAgent, AcceptLanguage: v.AcceptLanguage, FetchSite: v.FetchSite,
 		Visitor: v.Visitor, Returning: v.Returning,
-		Room: v.Room, Networks: botguard.Networks(v.Networks), Places: botguard.Places(v.Places),
+		Room: v.Room, Networks: v.Networks, Places: v.Places,
 	}
-}
-
-// Networks are a client's networks.
-func (g fanGuard) Networks(a netip.Addr) waitingroom.Networks {
-	return waitingroom.Networks(g.Guard.Networks(a))
 }
 
 // Issued notes a challenge.

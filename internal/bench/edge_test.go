@@ -21,6 +21,7 @@ import (
 	"fairgate/internal/embedded/testkafka"
 	"fairgate/internal/engine"
 	"fairgate/internal/eventlog"
+	"fairgate/internal/sale"
 	"fairgate/internal/web"
 	"fairgate/internal/wire"
 	"fairgate/waitingroom"
@@ -55,7 +56,7 @@ func (g gate) Check(seed wire.Hash, p token.Price, solution []byte) error {
 
 func (gate) Failed(waitingroom.Visit)                                 {}
 func (gate) Algorithm(token.Price) (string, error)                    { return "sha256", nil }
-func (gate) Networks(netip.Addr) (n waitingroom.Networks)             { return }
+func (gate) Networks(netip.Addr) (n sale.Networks)                    { return }
 func (gate) Presence() (p token.Price)                                { return }
 func (gate) Issued(waitingroom.Visit)                                 {}
 func (gate) Carrier(netip.Addr) bool                                  { return false }
