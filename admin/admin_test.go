@@ -323,6 +323,9 @@ func TestOrganisers_SeeTheirOwnAlone(t *testing.T) {
 	}
 	maria.want(404, maria.api(fmt.Sprintf("/api/events/%d/selling", id), m{"changedSeq": 3, "selling": false}))
 	maria.want(404, maria.api(fmt.Sprintf("/api/rooms/%d/state", room), m{"state": "open"}))
+	for _, path := range []string{"/rooms/%d/checks", "/api/rooms/%d/checks"} {
+		maria.want(404, maria.api(fmt.Sprintf(path, room), nil))
+	}
 	maria.want(422, maria.api("/api/events", concert(m{"room": room})))
 	if r := maria.want(200, maria.api("/api/events", nil)); string(r.body) != "[]\n" {
 		t.Errorf("sees %s", r.body)

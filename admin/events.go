@@ -344,6 +344,7 @@ func (a *Admin) readers(mux *http.ServeMux) {
 	get("/rooms/new", a.newRoomPage)
 	get("/rooms/{room}", a.roomPage)
 	get("/rooms/{room}/look", a.lookPage)
+	get("/rooms/{room}/checks", a.checksPage)
 	get("/audit", a.auditPage)
 	get("/money", a.moneyPage)
 	get("/events/{event}/receipts", a.documentsPage)
@@ -356,6 +357,7 @@ func (a *Admin) readers(mux *http.ServeMux) {
 	get("/api/rooms", a.roomsJSON)
 	get("/api/rooms/{room}", a.roomJSON)
 	get("/api/rooms/{room}/look", a.lookJSON)
+	get("/api/rooms/{room}/checks", a.checksJSON)
 	get("/api/sales/{event}", a.saleJSON)
 	get("/api/audit", a.auditJSON)
 }

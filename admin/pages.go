@@ -20,7 +20,7 @@ var pageFiles embed.FS
 // pages are the dashboard's templates and files.
 type pages struct{ byName map[string]*template.Template }
 
-var pageNames = [...]string{"login", "home", "event", "newevent", "sale", "rooms", "room", "newroom", "look", "audit", "money", "receipts", "settings", "problem"}
+var pageNames = [...]string{"login", "home", "event", "newevent", "sale", "rooms", "room", "newroom", "look", "checks", "audit", "money", "receipts", "settings", "problem"}
 
 func newPages() (*pages, error) {
 	p := &pages{byName: map[string]*template.Template{}}

@@ -65,9 +65,9 @@ type Request struct {
 	Returning      bool     // the visitor brought our cookie
 	User           string   // empty for none
 
-	// For arriving: the room, the client's networks (Guard.Networks), and the places that they have there in the log; zero
-	// where not known.
-	Room     int64
+	Room int64 // that it goes to
+
+	// For arriving: the client's networks (Guard.Networks), and the places that they have in the room; zero where not known.
 	Networks sale.Networks
 	Places   sale.NetworkPlaces
 }
@@ -103,6 +103,7 @@ type Guard struct {
 	log      *slog.Logger
 	logged   atomic.Uint64 // seconds since the epoch in the high bits, lines in it in the low 16
 	verdicts *prometheus.CounterVec
+	rulings  rulings // that Rulings has not given out yet
 }
 
 // New makes a guard; Config must have a secret.
@@ -192,16 +193,21 @@ func (g *Guard) weigh(r Request, carrier bool, v Verdict) Verdict {
 	if result.Action != risk.Allow || len(result.Matches) > 0 {
 		v.Reasons = result.Explain()
 	}
-	kind := "allowed"
+	kind, code := "allowed", ""
 	switch result.Action {
 	case risk.Refuse:
 		kind = "refused"
 		v.Allow, v.Status, v.AppealCode = false, http.StatusForbidden, g.appealCode(r, now)
-		g.tell(r.Action, v, now)
+		if g.tell(r.Action, v, now) {
+			code = v.AppealCode
+		}
 	case risk.Lane:
 		kind, v.Lane = "other-lane", LaneShared
 	}
 	g.verdicts.WithLabelValues(kind).Inc()
+	if len(result.Matches) > 0 {
+		g.rulings.note(rulingKey{r.Room, r.Action, result.Held, result.Action, code}, Ruling{Factor: result.Factor, Score: result.Score}, result.Explain, now)
+	}
 	return v
 }
 
@@ -245,18 +251,21 @@ func (g *Guard) Algorithm(p puzzle.Params) (string, error) {
 // maxRefusalLines bounds the log lines about refusals in one second.
 const maxRefusalLines = 10
 
-// tell logs a refusal, so that an operator finds an appeal code again; above maxRefusalLines a second it does not.
-func (g *Guard) tell(action string, v Verdict, now time.Time) {
+// tell logs a refusal, so that an operator finds an appeal code again, and says that it did; above maxRefusalLines a second
+// it does not.
+func (g *Guard) tell(action string, v Verdict, now time.Time) bool {
 	second := uint64(now.Unix()) << 16
 	seen := g.logged.Load()
 	next := second + 1
 	if seen&^0xffff == second {
 		if seen&0xffff >= maxRefusalLines {
-			return
+			return false
 		}
 		next = seen + 1
 	}
-	if g.logged.CompareAndSwap(seen, next) {
-		g.log.Info("refused", "action", action, "appealCode", v.AppealCode, "reasons", v.Reasons)
+	if !g.logged.CompareAndSwap(seen, next) {
+		return false
 	}
+	g.log.Info("refused", "action", action, "appealCode", v.AppealCode, "reasons", v.Reasons)
+	return true
 }

@@ -58,11 +58,11 @@ func (e *Edge) postArrive(ctx *fasthttp.RequestCtx) error {
 	if t, err := e.token(ctx, room.ID, who); err == nil && !e.mayMove(ctx, room, &t, in) {
 		return e.answerPlace(ctx, room, &t, tokenText(ctx, room.ID), e.recorded(ctx, &t))
 	}
-	visit, err := e.visit(ctx, ActionArrive, who)
+	visit, err := e.visit(ctx, room.ID, ActionArrive, who)
 	if err != nil {
 		return err
 	}
-	visit.Room, visit.Networks = room.ID, e.deps.Guard.Networks(visit.Address)
+	visit.Networks = e.deps.Guard.Networks(visit.Address)
 	visit.Places = e.docs.crowded.places(room.ID, visit.Networks)
 	within, cancel := web.RequestContext(ctx)
 	defer cancel()

@@ -136,7 +136,7 @@ func (e *Edge) placeFor(ctx *fasthttp.RequestCtx, action string) (room Room, t w
 	if err != nil {
 		return room, t, visit, err
 	}
-	if visit, err = e.visit(ctx, action, who); err != nil {
+	if visit, err = e.visit(ctx, room.ID, action, who); err != nil {
 		return room, t, visit, err
 	}
 	within, cancel := web.RequestContext(ctx)

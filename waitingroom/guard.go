@@ -55,8 +55,9 @@ type Visit struct {
 	Visitor        wire.ID // hash of the visitor's secret; zero for none
 	Returning      bool    // the visitor brought a secret
 
-	// For arriving only: where it goes, where it comes from, and how many places those networks have there.
-	Room     int64
+	Room int64
+
+	// For arriving only: where it comes from, and how many places those networks have in the room.
 	Networks sale.Networks
 	Places   sale.NetworkPlaces
 }
@@ -74,7 +75,7 @@ type Verdict struct {
 }
 
 // visit reads what the guard wants to know. A client whose address a trusted proxy garbled is refused.
-func (e *Edge) visit(ctx *fasthttp.RequestCtx, action string, who visitor) (Visit, error) {
+func (e *Edge) visit(ctx *fasthttp.RequestCtx, room int64, action string, who visitor) (Visit, error) {
 	peer, _ := netip.AddrFromSlice(ctx.RemoteIP())
 	address, err := e.deps.Guard.ClientAddress(peer.Unmap(), string(ctx.Request.Header.Peek(e.deps.Guard.Header())))
 	if err != nil {
@@ -82,7 +83,7 @@ func (e *Edge) visit(ctx *fasthttp.RequestCtx, action string, who visitor) (Visi
 	}
 	h := &ctx.Request.Header
 	return Visit{
-		Action: action, Address: address, UserAgent: string(h.Peek(fasthttp.HeaderUserAgent)),
+		Room: room, Action: action, Address: address, UserAgent: string(h.Peek(fasthttp.HeaderUserAgent)),
 		AcceptLanguage: string(h.Peek(fasthttp.HeaderAcceptLanguage)), FetchSite: string(h.Peek("Sec-Fetch-Site")),
 		Visitor: who.hash, Returning: who.known,
 	}, nil

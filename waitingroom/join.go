@@ -47,7 +47,7 @@ func (e *Edge) postJoin(ctx *fasthttp.RequestCtx) error {
 	if err != nil {
 		return err
 	}
-	visit, err := e.visit(ctx, ActionJoin, who)
+	visit, err := e.visit(ctx, room.ID, ActionJoin, who)
 	if err != nil {
 		return err
 	}

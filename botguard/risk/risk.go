@@ -160,9 +160,13 @@ type Match struct {
 	Why   string
 }
 
+// Held tells which rules held: bit i of word i/64 is the document's rule i.
+type Held [(MaxRules + 63) / 64]uint64
+
 // Result is an evaluation and its reasons.
 type Result struct {
 	Score   int
+	Held    Held
 	Action  Kind
 	Factor  int // of the price; at least 1
 	Matches []Match
@@ -176,6 +180,7 @@ func (r *Rules) Evaluate(f Facts) Result {
 	for i := range r.conditions {
 		if c := &r.conditions[i]; c.holds(&f, &low) {
 			out.Score += c.rule.Score
+			out.Held[i/64] |= 1 << (i % 64)
 			out.Matches = append(out.Matches, Match{Rule: c.rule.Name, Score: c.rule.Score, Why: c.rule.Why})
 		}
 	}

@@ -59,6 +59,7 @@ func (a *assembly) addWaitingroom(r *web.Router, places waitingroom.Places) erro
 		return err
 	}
 	edge.Routes(r)
+	a.part("rulings", newRulingKeeper(a, guard).run)
 	a.part("waitingroom", edge.Run)
 	a.ready.Add("waitingroom", edge.Ready)
 	return nil

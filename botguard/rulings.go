@@ -1,0 +1,82 @@
+package botguard
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"fairgate/botguard/risk"
+)
+
+// MaxRulings is how many different rulings a Guard keeps until they are taken. Of further ones only the number is known.
+const MaxRulings = 2_000
+
+// Ruling is what the risk rules made of requests that were alike, and why. It names nobody.
+type Ruling struct {
+	Room       int64 // that they went to
+	Action     string
+	Outcome    risk.Kind
+	Factor     int // of the price
+	Score      int
+	Reasons    []string // as risk.Result.Explain
+	AppealCode string   // of a refusal; empty where too many were refused in that second to keep each
+	Times      int64
+	First      time.Time
+	Last       time.Time
+}
+
+// rulings are those not taken yet.
+type rulings struct {
+	mu   sync.Mutex
+	kept map[rulingKey]*Ruling
+	lost int64 // times of those that found no room
+}
+
+// rulingKey is what makes rulings alike: which rules held says the score too.
+type rulingKey struct {
+	room    int64
+	action  string
+	held    risk.Held
+	outcome risk.Kind
+	code    string
+}
+
+// note counts a ruling; reasons is asked only for the first of its like.
+func (r *rulings) note(k rulingKey, like Ruling, reasons func() []string, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v := r.kept[k]
+	switch {
+	case v == nil && len(r.kept) >= MaxRulings:
+		r.lost++
+		return
+	case v == nil:
+		like.Room, like.Action, like.Outcome, like.AppealCode, like.First = k.room, k.action, k.outcome, k.code, now
+		like.Reasons = reasons()
+		v = &like
+		if r.kept == nil {
+			r.kept = make(map[rulingKey]*Ruling)
+		}
+		r.kept[k] = v
+	}
+	v.Times++
+	v.Last = now
+}
+
+// Rulings takes what was noted since the last call: every ruling for which at least one rule held, the oldest first, and how
+// many requests found no room among them. Whoever keeps them can show why somebody was treated as they were.
+func (g *Guard) Rulings() (list []Ruling, lost int64) {
+	r := &g.rulings
+	r.mu.Lock()
+	kept := r.kept
+	lost, r.kept, r.lost = r.lost, nil, 0
+	r.mu.Unlock()
+	for _, v := range kept {
+		list = append(list, *v)
+	}
+	slices.SortFunc(list, func(a, b Ruling) int {
+		return cmp.Or(a.First.Compare(b.First), cmp.Compare(a.AppealCode, b.AppealCode))
+	})
+	return list, lost
+}
