@@ -92,7 +92,7 @@ func TestLease_HeirWhoDoesNotComeIsNotWaitedForLong(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-won
-	if d := time.Since(began); d < heirFirst/2 || d > heirFirst+leaseWait+time.Second {
+	if d := time.Since(began); d < heirFirst/2 || d > long/2 {
 		t.Errorf("taken after %s", d)
 	}
 }
@@ -102,22 +102,29 @@ func TestLease_WhoLeadsLessComesFirst(t *testing.T) {
 	for name, ends := range map[string]func(*Lease){
 		"dies": (*Lease).close, "gives it back": func(l *Lease) { _ = l.Release(t.Context(), wire.ID{}) },
 	} {
-		t.Run(name, func(t *testing.T) {
-			l := win(t, db, 1)
-			won := candidates(t, db, func(n byte, r *LeaseRequest) {
-				r.Handicap = func() time.Duration { return time.Duration(5-n) * leaseWait / 3 }
-				r.TTL = long
-			}, 2, 3, 5)
-			waitBlockedBy(t, db, 3)
-			ends(l)
-			next := <-won
-			if next.request.Candidate != (wire.ID{5}) {
-				t.Errorf("%d took it", next.request.Candidate[0])
-			}
-			if err := next.Release(t.Context(), wire.ID{1}); err != nil {
-				t.Fatal(err)
-			}
-		})
+		// On a busy machine somebody may oversleep a handicap of milliseconds, and nothing is lost by that: so most rounds
+		// decide.
+		const rounds = 5
+		wins := map[byte]int{}
+		for range rounds {
+			t.Run(name, func(t *testing.T) {
+				l := win(t, db, 1)
+				won := candidates(t, db, func(n byte, r *LeaseRequest) {
+					r.Handicap = func() time.Duration { return time.Duration(5-n) * leaseWait / 3 }
+					r.TTL = long
+				}, 2, 3, 5)
+				waitBlockedBy(t, db, 3)
+				ends(l)
+				next := <-won
+				wins[next.request.Candidate[0]]++
+				if err := next.Release(t.Context(), wire.ID{1}); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+		if wins[5] <= rounds/2 {
+			t.Errorf("the holder %s: the lease went to %v", name, wins)
+		}
 	}
 }
 

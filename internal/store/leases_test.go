@@ -12,7 +12,7 @@ import (
 const (
 	ttl = 600 * time.Millisecond
 	// long is so long that only the freed lock can be what a candidate notices.
-	long = 8 * time.Second
+	long = 30 * time.Second
 	// longest bounds what must come in the end, on however busy a machine.
 	longest = time.Minute
 )
