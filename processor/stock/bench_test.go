@@ -400,3 +400,42 @@ func TestApply_AllocatesNothingForACommand(t *testing.T) {
 		t.Errorf("%d allocations in %d commands, %.3f for each", allocations, rounds*batch, each)
 	}
 }
+
+// BenchmarkRush measures the minutes after a sale has opened and sold out: nine of ten commands ask for what is gone, by new
+// users with new command ids, and one comes again. A million command ids are remembered, as in BenchmarkApply; what differs is
+// that few holds are alive.
+func BenchmarkRush(b *testing.B) {
+	w := newTraffic(b)
+	rush := func() {
+		if k := w.rand.IntN(1000); k < 900 || len(w.recent) == 0 {
+			w.one(300 + k%150) // asks for what is sold out
+		} else {
+			w.one(450 + k%100) // comes again
+		}
+	}
+	w.perTick = 2_000 // 10,000 a second, remembered for 100 s
+	for range 1_000 {
+		w.tick()
+		for range w.perTick {
+			rush()
+		}
+		w.apply(b)
+	}
+	heads := make([]wire.Hash, measured)
+	n, took := 0, time.Duration(0)
+	for b.Loop() {
+		for range measured {
+			if w.made%w.perTick == 0 {
+				w.tick()
+			} else {
+				rush()
+			}
+		}
+		began := time.Now()
+		w.run(b, heads)
+		took += time.Since(began)
+		n += measured
+		w.records, w.buf = w.records[:0], w.buf[:0]
+	}
+	b.ReportMetric(float64(n)/took.Seconds(), "bench:stock.rush:commands/s")
+}
