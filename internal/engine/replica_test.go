@@ -240,6 +240,24 @@ func TestReplica_SeesAnotherLeadAsLongAsItTicks(t *testing.T) {
 	another(wire.ID{9}, "it has led since a moment ago")
 }
 
+func TestReplica_WhoLeadsContendsUnderTheNameInTheLog(t *testing.T) {
+	b := newBench(t, Rules{})
+	fresh := wire.ID{7}
+	if b.Claim(fresh) != fresh {
+		t.Fatal("a standby has a name already")
+	}
+	b.lead()
+	b.LeaseGone()
+	if got := b.Claim(fresh); got != b.Core().Leader() || b.Role() != Leading {
+		t.Fatalf("as %s it contends as %x, the log says %x", b.Role(), got, b.Core().Leader())
+	}
+	b.log = append(b.log, epoch(2, 9))
+	b.read()
+	if b.Claim(fresh) != fresh {
+		t.Fatal("a term's name is used after the term")
+	}
+}
+
 func TestReplica_ContendsThroughAShortLagAndNotThroughALongOne(t *testing.T) {
 	b := newBench(t, Rules{})
 	if !b.next().Contend {
