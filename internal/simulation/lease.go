@@ -44,7 +44,9 @@ func (pg *postgres) seen(by *node) store.LeaseRow {
 		s.Holder = append([]byte(nil), r.holder[:]...)
 	} else if r.heir != "" {
 		s.Favoured = r.heir == by.name
-		s.Reserved = !s.Favoured && s.At.Before(r.until)
+		if !s.Favoured {
+			s.Reserved = r.until.Sub(s.At)
+		}
 	}
 	if r.session.PID != 0 {
 		s.Started = &r.session.Started
@@ -130,7 +132,7 @@ func (l *lease) look() {
 		case store.TakeLease:
 			l.take(row)
 		case store.StepAside:
-			l.letGo(asideFor)
+			l.letGo(max(asideFor, min(row.Reserved.Microseconds(), leaseTTL)))
 		case store.Yield:
 			l.letGo(l.handicap)
 		default:

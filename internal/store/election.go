@@ -15,10 +15,10 @@ type LeaseRow struct {
 	Renewed time.Time
 	Giver   []byte // who gave it back, while nobody holds it
 
-	At       time.Time // Postgres' clock
-	Manned   bool      // the very backend that the row names has the session lock
-	Reserved bool      // it was given back in favour of another candidate, whose moment is not over
-	Favoured bool      // it was given back in favour of this candidate
+	At       time.Time     // Postgres' clock
+	Manned   bool          // the very backend that the row names has the session lock
+	Reserved time.Duration // it was given back in favour of another candidate, who has it to itself so long yet
+	Favoured bool          // it was given back in favour of this candidate
 }
 
 // Free says that the holder gave the lease back, or that there never was one.
@@ -89,7 +89,7 @@ func (e *Election) See(row LeaseRow, locked bool, now, handicap time.Duration, l
 	e.manned = e.manned || row.Manned
 	died := e.manned && !row.Free()
 	switch {
-	case locked && row.Reserved:
+	case locked && row.Reserved > 0 && now-e.since < e.ttl: // however Postgres' clock jumps
 		return StepAside
 	case row.usurped(led) && now-e.since < leaderFirst*e.ttl:
 		if locked {

@@ -25,15 +25,17 @@ func held(by byte, renewed int) LeaseRow {
 
 func manned(r LeaseRow) LeaseRow { r.Manned = true; return r }
 
-func given(reserved bool) LeaseRow { return LeaseRow{Epoch: 1, Reserved: reserved} }
+func given(reserved time.Duration) LeaseRow { return LeaseRow{Epoch: 1, Reserved: reserved} }
 
 func by(n byte, r LeaseRow) LeaseRow { r.Giver = holder(n); return r }
 
 func TestElection_WhatACandidateSawDecides(t *testing.T) {
 	for name, looks := range map[string][]look{
-		"given back, it is taken": {{row: given(false), want: KeepWaiting}, {row: given(false), locked: true, want: TakeLease}},
+		"given back, it is taken": {{row: given(0), want: KeepWaiting}, {row: given(0), locked: true, want: TakeLease}},
 		"given back to another, it is left to him": {
-			{row: given(true), locked: true, want: StepAside}, {ours: 60, theirs: 60, row: given(false), locked: true, want: TakeLease}},
+			{row: given(60 * time.Millisecond), locked: true, want: StepAside}, {ours: 60, theirs: 60, row: given(0), locked: true, want: TakeLease}},
+		"though not for ever if Postgres' clock jumps back": {
+			{row: given(time.Hour), locked: true, want: StepAside}, {ours: 1_000, theirs: -3_600_000, row: given(time.Hour), locked: true, want: TakeLease}},
 		"the holder's lock was seen and then freed": {
 			{row: manned(held(1, 0)), want: KeepWaiting}, {ours: 1, theirs: 1, row: held(1, 0), locked: true, want: TakeLease}},
 		"a free lock alone proves nothing": {
@@ -58,7 +60,7 @@ func TestElection_WhatACandidateSawDecides(t *testing.T) {
 			{row: manned(held(1, 0)), handicap: 20, want: KeepWaiting}, {ours: 1, theirs: 1, row: held(1, 0), locked: true, handicap: 20, want: Yield},
 			{ours: 21, theirs: 21, row: held(1, 0), locked: true, handicap: 20, want: TakeLease}},
 		"and again at the next chance": {
-			{row: given(false), locked: true, handicap: 20, want: Yield}, {ours: 20, theirs: 20, row: manned(held(2, 15)), handicap: 20, want: KeepWaiting},
+			{row: given(0), locked: true, handicap: 20, want: Yield}, {ours: 20, theirs: 20, row: manned(held(2, 15)), handicap: 20, want: KeepWaiting},
 			{ours: 90, theirs: 90, row: held(2, 15), locked: true, handicap: 20, want: Yield}},
 		"an heir has no handicap": {{row: LeaseRow{Epoch: 1, Favoured: true}, locked: true, handicap: 20, want: TakeLease}},
 		"a handicap lengthens the TTL": {
@@ -72,10 +74,10 @@ func TestElection_WhatACandidateSawDecides(t *testing.T) {
 			{row: manned(held(1, 0)), led: 2, want: KeepWaiting}, {ours: 800, theirs: 800, row: held(1, 0), locked: true, want: TakeLease}},
 		"nor when it has the lease itself": {
 			{row: manned(held(2, 0)), led: 2, want: KeepWaiting}, {ours: 1, theirs: 1, row: held(2, 0), locked: true, led: 2, want: TakeLease}},
-		"nor when it gave the lease back": {{row: by(2, given(false)), locked: true, led: 2, want: TakeLease}},
+		"nor when it gave the lease back": {{row: by(2, given(0)), locked: true, led: 2, want: TakeLease}},
 		"another one gave back what was the leader's": {
-			{row: by(1, given(false)), locked: true, led: 2, want: StepAside}, {ours: 2_000, theirs: 2_000, row: by(1, given(false)), locked: true, led: 2, want: TakeLease}},
-		"the row was lost with the database's last seconds": {{row: given(false), locked: true, led: 2, want: StepAside}},
+			{row: by(1, given(0)), locked: true, led: 2, want: StepAside}, {ours: 2_000, theirs: 2_000, row: by(1, given(0)), locked: true, led: 2, want: TakeLease}},
+		"the row was lost with the database's last seconds": {{row: given(0), locked: true, led: 2, want: StepAside}},
 	} {
 		e := NewElection(time.Second)
 		for i, l := range looks {

@@ -114,7 +114,8 @@ func (l *Lease) contend(ctx context.Context) error {
 				return err
 			}
 		case StepAside:
-			if err := l.letGo(ctx, asideFor); err != nil {
+			// Who only comes back to look would keep the heir from the lock, on a busy database for ever.
+			if err := l.letGo(ctx, max(asideFor, min(row.Reserved, l.request.TTL))); err != nil {
 				return err
 			}
 		case Yield:
@@ -142,14 +143,14 @@ func (l *Lease) led() wire.ID {
 	return l.request.Led()
 }
 
-// letGo gives the session lock to others and waits.
+// letGo gives the session lock to others and waits. The session may have it twice, or without having been told: when a lock
+// is freed in the moment in which a wait for it times out, PostgreSQL grants it to the session and reports the timeout. Kept
+// so, nobody else would ever have it, and no death would be noticed before a TTL. The session has no other lock.
 func (l *Lease) letGo(ctx context.Context, wait time.Duration) error {
-	if l.locked {
-		if _, err := l.conn.Exec(ctx, `SELECT pg_advisory_unlock($1, hashtext($2))`, leaseClass, l.request.Name); err != nil {
-			return err
-		}
-		l.locked = false
+	if _, err := l.conn.Exec(ctx, `SELECT pg_advisory_unlock_all()`); err != nil {
+		return err
 	}
+	l.locked = false
 	select {
 	case <-time.After(wait):
 		return nil
@@ -206,7 +207,8 @@ func (l *Lease) look(ctx context.Context) (LeaseRow, error) {
 			EXISTS (SELECT 1 FROM pg_locks k WHERE k.locktype = 'advisory' AND k.granted AND k.pid = leases.pid
 				AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 				AND k.classid::bigint = $2 AND k.objid::bigint = hashtext(name)::bigint & 4294967295 AND k.objsubid = 2),
-			holder = '' AND heir NOT IN ('', $3) AND clock_timestamp() < heir_until, holder = '' AND heir = $3, pg_is_in_recovery()
+			CASE WHEN holder = '' AND heir NOT IN ('', $3) THEN heir_until - clock_timestamp() ELSE interval '0' END,
+			holder = '' AND heir = $3, pg_is_in_recovery()
 		FROM leases WHERE name = $1`, l.request.Name, int64(leaseClass), l.request.Candidate[:]).
 		Scan(&r.Epoch, &r.Holder, &r.Giver, &r.PID, &r.Started, &r.Renewed, &r.At, &r.Manned, &r.Reserved, &r.Favoured, &replica)
 	if err == nil && replica {

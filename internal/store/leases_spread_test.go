@@ -132,7 +132,7 @@ func TestLease_CandidatesLookingAtTheLockDoNotMakeEachOtherThinkTheHolderDied(t 
 	db := open(t)
 	holder := win(t, db, 1)
 	holder.close() // as after a restart of the database: nobody has the lock, the holder lives
-	won := candidates(t, db, nil, 2, 3, 4)
+	won := candidates(t, db, func(_ byte, r *LeaseRequest) { r.TTL = long }, 2, 3, 4)
 	for end := time.Now().Add(3 * ttl); time.Now().Before(end); time.Sleep(ttl / 5) {
 		if err := holder.Renew(t.Context(), 1); err != nil {
 			t.Fatal(err)
@@ -173,6 +173,41 @@ func TestLease_TakenFromOneThatHangsItHasItsLockAgain(t *testing.T) {
 	<-won
 	if d := time.Since(began); d > ttl/2 {
 		t.Errorf("taken after %s", d)
+	}
+}
+
+// A wait that times out in the moment in which the lock is freed leaves the lock with whoever was told that it has none.
+func TestLease_ALockThatCameWithATimeoutIsLetGoToo(t *testing.T) {
+	db := open(t)
+	open := func(holder byte) *Lease {
+		l := &Lease{request: request(holder), url: leaseConfig(db.Write.Config().ConnConfig)}
+		if err := l.connect(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(l.close)
+		return l
+	}
+	told, other := open(1), open(2)
+	for name, again := range map[string]bool{"asked for again": true, "never known of": false} {
+		_, err := told.conn.Exec(t.Context(), `SELECT pg_advisory_lock($1, hashtext($2))`, leaseClass, told.request.Name)
+		if err == nil && again {
+			err = told.lock(t.Context())
+		}
+		if err == nil {
+			err = told.letGo(t.Context(), 0)
+		}
+		if err == nil {
+			err = other.lock(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !other.locked {
+			t.Errorf("%s: the lock was kept", name)
+		}
+		if err := other.letGo(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
