@@ -16,6 +16,8 @@ const (
 	lineSize     = 10
 	heldLineSize = 10 + priceSize + 24
 	priceSize    = 21
+	joinSize     = 51
+	joinedSize   = 55
 	stockSize    = 24
 	shortageSize = 10
 )
@@ -73,6 +75,8 @@ func appendHot(dst []byte, body Body) ([]byte, bool) {
 		return dst, true
 	case *Closed:
 		return append(dst, b.UserKey[:]...), true
+	case *Joined:
+		return b.append(dst), true
 	}
 	return dst, false
 }
@@ -157,6 +161,20 @@ func (l *Lapsed) append(dst []byte) []byte {
 	return dst
 }
 
+func (j *Joined) append(dst []byte) []byte {
+	dst, to := grow(dst, joinedSize)
+	_ = to[joinedSize-1]
+	to[0] = j.Key.Class
+	binary.LittleEndian.PutUint64(to[1:], j.Key.Key)
+	copy(to[9:], j.Key.Token[:])
+	to[25] = byte(j.Lane)
+	to[26] = flagByte(j.Drawn)
+	binary.LittleEndian.PutUint64(to[27:], uint64(j.Instant))
+	copy(to[35:], j.Visitor[:])
+	binary.LittleEndian.PutUint32(to[51:], j.Ahead)
+	return dst
+}
+
 func putStocks(to []byte, stock []Stock) {
 	binary.LittleEndian.PutUint16(to, uint16(len(stock)))
 	to = to[2:]
@@ -199,6 +217,14 @@ func decodeHot(body Body, b []byte) bool {
 		}
 		x.UserKey, x.Reason = ID(b[:16]), Reason(b[16])
 		return true
+	case *Join:
+		return len(b) == joinSize && x.decode(b)
+	case *Enlist:
+		if len(b) != joinSize+16 || !x.Join.decode(b) {
+			return false
+		}
+		x.Broad, x.Origin = binary.LittleEndian.Uint64(b[joinSize:]), binary.LittleEndian.Uint64(b[joinSize+8:])
+		return true
 	case *Tick:
 		if len(b) != 24 {
 			return false
@@ -207,6 +233,16 @@ func decodeHot(body Body, b []byte) bool {
 		return true
 	}
 	return false
+}
+
+// decode reads what an Enlist begins with too.
+func (j *Join) decode(b []byte) bool {
+	_ = b[joinSize-1]
+	j.Instant, j.Edge = int64(binary.LittleEndian.Uint64(b)), binary.LittleEndian.Uint32(b[8:])
+	j.Visitor, j.Lane, j.Carrier = ID(b[12:28]), Lane(b[28]), b[29] == 1
+	j.Narrow, j.Wide = binary.LittleEndian.Uint64(b[30:]), binary.LittleEndian.Uint64(b[38:])
+	j.Algorithm, j.Difficulty = b[46], binary.LittleEndian.Uint32(b[47:])
+	return b[29] <= 1
 }
 
 func (h *Hold) decode(b []byte) bool {

@@ -25,13 +25,14 @@ func walkInto(b Body, from []byte) error {
 // The kinds that hot.go knows: records are read, outcomes are written.
 var hotRecords = []func() Body{
 	func() Body { return new(Hold) }, func() Body { return new(Authorised) }, func() Body { return new(PaymentStarted) },
-	func() Body { return new(Cancel) }, func() Body { return new(Tick) },
+	func() Body { return new(Cancel) }, func() Body { return new(Tick) }, func() Body { return new(Join) }, func() Body { return new(Enlist) },
 }
 
 var hotOutcomes = []func() Body{
 	func() Body { return new(Held) }, func() Body { return new(Confirmed) }, func() Body { return new(Refused) },
 	func() Body { return new(Cancelled) }, func() Body { return new(Lapsed) }, func() Body { return new(PaymentBegun) },
 	func() Body { return new(Repeated) }, func() Body { return new(AlreadyHeld) }, func() Body { return new(Closed) },
+	func() Body { return new(Joined) },
 }
 
 func TestHot_KnowsTheKindsThatItIsFor(t *testing.T) {

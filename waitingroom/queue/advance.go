@@ -28,7 +28,8 @@ func (m *Machine) release(rm *room) {
 	m.places -= rm.places.len()
 	fresh := newRoom(rm.id)
 	rm.places, rm.tokens, rm.visitors = fresh.places, fresh.tokens, fresh.visitors
-	rm.networks, rm.codes, rm.crowds, rm.stays, rm.passes = fresh.networks, fresh.codes, fresh.crowds, fresh.stays, fresh.passes
+	rm.networks, rm.codes, rm.broad, rm.origins = fresh.networks, fresh.codes, fresh.broad, fresh.origins
+	rm.stays, rm.passes = fresh.stays, fresh.passes
 	rm.graces, rm.claims, rm.expiries, rm.invited = nil, nil, nil, 0
 	for i := range rm.lanes {
 		rm.lanes[i].waiting, rm.lanes[i].asked = line{}, line{}

@@ -41,28 +41,24 @@ func (c *chunked[T]) add(v T) uint32 {
 // marks32 finds numbers by hash. A slot is four bytes: ten bits of the hash above the number, so a search looks at few
 // entries that are not meant. Nothing is ever removed.
 //
-// It is one open-addressed segment while it is small, and then 4,096 by the first bits of the hash. A segment is probed in
-// line and kept in the order of its marks, so that a search for what is not there ends early; where an entry belongs in it
-// follows from the mark alone, so growing by an eighth copies in order and reads nothing else. That takes a microsecond and
-// leaves it at least five sixths full. The zero value is empty.
+// It is one segment while it is small, and then 8,192 by the first bits of the hash. A segment is its slots in the order of
+// their marks, side by side. Marks are spread evenly, so where one stands is known to within a few slots, mostly in one cache
+// line; and what is put in moves half a segment on, which is a few hundred bytes. So there is no slot unused but those that a
+// segment grew by, a sixteenth, and what the allocator rounds up to. The zero value is empty.
 type marks32 struct {
 	one  segment
 	many []segment // nil while small
 }
 
-// segment has reach slots behind those that are homes.
-type segment struct {
-	slots []int32 // a mark and a number plus one; 0 is free
-	n     int
-}
+// segment is slots in the order of their marks.
+type segment []int32
 
 const (
 	numberBits = 22
 	markBits   = 32 - numberBits
 	maxNumber  = 1<<numberBits - 2
-	manyBits   = 12
-	oneMost    = 512 // entries of the one segment
-	reach      = 8   // slots behind the last home, at least
+	manyBits   = 13
+	oneMost    = 1 << 10 // entries of the one segment
 )
 
 func (m *marks32) segment(h uint64) *segment {
@@ -74,12 +70,24 @@ func (m *marks32) segment(h uint64) *segment {
 
 func markOf(h uint64) uint32 { return uint32(h >> (64 - manyBits - markBits) & (1<<markBits - 1)) }
 
-func slotOf(mark, number uint32) int32 { return int32(mark<<numberBits | (number + 1)) }
+func slotOf(mark, number uint32) int32 { return int32(mark<<numberBits | number) }
 func slotMark(s int32) uint32          { return uint32(s) >> numberBits }
-func slotNumber(s int32) uint32        { return uint32(s)&(1<<numberBits-1) - 1 }
+func slotNumber(s int32) uint32        { return uint32(s) & (1<<numberBits - 1) }
 
-// home is where the search for a mark begins: marks in order have homes in order.
-func (s *segment) home(mark uint32) int { return int(mark) * (len(s.slots) - reach) >> markBits }
+// begin is where the slots of a mark begin, or would.
+func (s segment) begin(mark uint32) int {
+	i := s.near(mark)
+	for i < len(s) && slotMark(s[i]) < mark {
+		i++
+	}
+	for i > 0 && slotMark(s[i-1]) >= mark {
+		i--
+	}
+	return i
+}
+
+// near is about where a mark stands.
+func (s segment) near(mark uint32) int { return int(mark) * len(s) >> markBits }
 
 // find is the number under a hash for which is says yes.
 func (m *marks32) find(h uint64, is func(uint32) bool) (uint32, bool) {
@@ -90,26 +98,23 @@ func (m *marks32) find(h uint64, is func(uint32) bool) (uint32, bool) {
 }
 
 func (m *marks32) search(h uint64, is func(uint32) bool) *int32 {
-	s := m.segment(h)
-	if s.n == 0 {
-		return nil
-	}
-	mark := markOf(h)
-	slots := s.slots[s.home(mark):]
-	for i := range slots {
-		slot := slots[i]
-		if slot == 0 || slotMark(slot) > mark {
-			return nil
-		}
-		if slotMark(slot) == mark && is(slotNumber(slot)) {
-			return &slots[i]
+	s, mark := *m.segment(h), markOf(h)
+	for i := s.begin(mark); i < len(s) && slotMark(s[i]) == mark; i++ {
+		if is(slotNumber(s[i])) {
+			return &s[i]
 		}
 	}
 	return nil
 }
 
 // guess is some number under a hash; good for prefetching only.
-func (m *marks32) guess(h uint64) (uint32, bool) { return m.find(h, func(uint32) bool { return true }) }
+func (m *marks32) guess(h uint64) (uint32, bool) {
+	s, mark := *m.segment(h), markOf(h)
+	if i := s.begin(mark); i < len(s) && slotMark(s[i]) == mark {
+		return slotNumber(s[i]), true
+	}
+	return 0, false
+}
 
 // replace puts a number in the place of the one for which is says yes, if there is one.
 func (m *marks32) replace(h uint64, number uint32, is func(uint32) bool) bool {
@@ -122,7 +127,7 @@ func (m *marks32) replace(h uint64, number uint32, is func(uint32) bool) bool {
 
 // put adds a number that is not in. hashOf says the hash of any number that is.
 func (m *marks32) put(h uint64, number uint32, hashOf func(uint32) uint64) {
-	if m.many == nil && m.one.n >= oneMost {
+	if m.many == nil && len(m.one) >= oneMost {
 		m.spread(hashOf)
 	}
 	m.segment(h).put(slotOf(markOf(h), number))
@@ -131,75 +136,35 @@ func (m *marks32) put(h uint64, number uint32, hashOf func(uint32) uint64) {
 // spread divides the one segment, once.
 func (m *marks32) spread(hashOf func(uint32) uint64) {
 	m.many = make([]segment, 1<<manyBits)
-	for _, slot := range m.one.slots {
-		if slot != 0 {
-			h := hashOf(slotNumber(slot))
-			m.segment(h).put(slotOf(markOf(h), slotNumber(slot)))
-		}
+	for _, slot := range m.one {
+		h := hashOf(slotNumber(slot))
+		m.segment(h).put(slotOf(markOf(h), slotNumber(slot)))
 	}
-	m.one = segment{}
+	m.one = nil
 }
 
 func (s *segment) put(slot int32) {
-	if 16*(s.n+1) > 15*(len(s.slots)-reach) {
-		s.grow()
-	}
-	for !s.insert(slot) {
-		s.grow()
-	}
-	s.n++
-}
-
-// insert puts a slot behind those with no later mark and moves the others on, or says that the end is too full.
-func (s *segment) insert(slot int32) bool {
-	mark := slotMark(slot)
-	i := s.home(mark)
-	for i < len(s.slots) && s.slots[i] != 0 && slotMark(s.slots[i]) <= mark {
-		i++
-	}
-	free := i
-	for free < len(s.slots) && s.slots[free] != 0 {
-		free++
-	}
-	if free == len(s.slots) {
-		return false
-	}
-	copy(s.slots[i+1:free+1], s.slots[i:free])
-	s.slots[i] = slot
-	return true
-}
-
-func (s *segment) grow() {
-	for size := max(8+reach, len(s.slots)+(len(s.slots)-reach)/8+1); ; size += size / 8 {
+	n := len(*s)
+	if n == cap(*s) {
 		// What is asked for is rounded up to what the allocator gives anyway.
-		slots := append([]int32(nil), make([]int32, size)...)
-		fresh := segment{slots: slots[:cap(slots)]}
-		if fresh.take(s.slots) {
-			s.slots = fresh.slots
-			return
-		}
+		larger := append(segment(nil), make(segment, n+n/16+1)...)
+		*s = larger[:copy(larger, *s)]
 	}
+	i := s.begin(slotMark(slot))
+	t := (*s)[:n+1]
+	copy(t[i+1:], t[i:n])
+	t[i] = slot
+	*s = t
 }
 
-// take copies entries, which are in order, into a segment with none, or says that they do not fit.
-func (s *segment) take(old []int32) bool {
-	next := 0
-	for _, slot := range old {
-		if slot == 0 {
-			continue
-		}
-		if next = max(next, s.home(slotMark(slot))); next == len(s.slots) {
-			return false
-		}
-		s.slots[next] = slot
-		next++
-	}
-	return true
-}
-
-// prefetch asks for the cache line in which a search begins.
+// prefetch asks for the cache lines in which a search mostly ends.
 func (m *marks32) prefetch(h uint64) {
-	if s := m.segment(h); s.n > 0 {
-		table.PrefetchInt32(&s.slots[s.home(markOf(h))])
+	if s := *m.segment(h); len(s) > 0 {
+		i := s.near(markOf(h))
+		table.PrefetchInt32(&s[max(i-off, 0)])
+		table.PrefetchInt32(&s[min(i+off, len(s)-1)])
 	}
 }
+
+// off is how far a mark mostly stands from where it is looked for: the root of half a segment of a million entries.
+const off = 5

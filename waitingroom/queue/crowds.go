@@ -2,10 +2,16 @@ package queue
 
 import "fairgate/internal/wire"
 
-// crowds counts, per network, the places that no cap counts: those in the shared lane by address and wide network, and all
+// crowd counts, for one network, the places that no cap counts: those in the shared lane by address and wide network, and all
 // of them by what is wider still. Edges make places dearer by it; it decides nothing here. It is never lowered: who left has
-// been let in, or could come back for nothing.
-type crowds [wire.Spans]counts
+// been let in, or could come back for nothing. Crowds are few beside networks, so the network's entry has only their number.
+type crowd struct {
+	network uint32 // the number of its entry
+	places  uint32
+}
+
+// maxCrowds is how many networks of a span can be told of; the first ones are.
+const maxCrowds = 1<<crowdBits - 1
 
 // crowdLeast is how many places make a broad network or an autonomous system worth telling of.
 const crowdLeast = 32
@@ -15,47 +21,73 @@ var crowdQuota = [wire.Spans]int{
 	wire.SpanNarrow: 10_240, wire.SpanWide: 4_096, wire.SpanBroad: 1_024, wire.SpanOrigin: 1_024,
 }
 
-// raise counts one more place of a network; key 0 is none.
-func (c *counts) raise(key uint64, by uint32) {
+// span are the counts that networks of a span are in.
+func (rm *room) span(span wire.Span) *counts {
+	switch span {
+	case wire.SpanNarrow:
+		return &rm.networks.narrow
+	case wire.SpanWide:
+		return &rm.networks.wide
+	case wire.SpanBroad:
+		return &rm.broad
+	}
+	return &rm.origins
+}
+
+// crowd counts more places of the network with an entry.
+func (c *counts) crowd(number, by uint32) {
+	e := c.entries.at(number)
+	if !e.crowded() {
+		if c.crowds.n == maxCrowds {
+			return
+		}
+		e.setCrowd(c.crowds.add(crowd{network: number}))
+	}
+	c.crowds.at(e.crowd()).places += by
+}
+
+// crowdKey counts one more place of the network with a key; key 0 is none.
+func (c *counts) crowdKey(key uint64) {
 	if key == 0 {
 		return
 	}
 	i := c.find(key)
 	if i == nothing {
-		i = c.add(key, nothing)
+		i = c.add(key)
 	}
-	c.entries.at(i).live += by
+	c.crowd(i, 1)
 }
 
 // crowd counts a place that was just given a lane.
 func (rm *room) crowd(p *place, e *wire.Enlist) {
 	if p.lane() == wire.LaneShared {
-		rm.crowds[wire.SpanNarrow].raise(e.Narrow, 1)
+		rm.networks.narrow.crowdKey(e.Narrow)
 		if !e.Carrier {
-			rm.crowds[wire.SpanWide].raise(e.Wide, 1)
+			rm.networks.wide.crowdKey(e.Wide)
 		}
 	}
-	rm.crowds[wire.SpanBroad].raise(e.Broad, 1)
-	rm.crowds[wire.SpanOrigin].raise(e.Origin, 1)
+	rm.broad.crowdKey(e.Broad)
+	rm.origins.crowdKey(e.Origin)
 }
 
 // crowded lists the networks with the most places, for edges: of addresses and wide networks those that have any in the
 // shared lane, with all their places.
 func (rm *room) crowded() (list []wire.Network) {
 	for span := range wire.Span(wire.Spans) {
-		c, least, quota := &rm.crowds[span], uint32(0), crowdQuota[span]
+		c, least, quota := rm.span(span), uint32(0), crowdQuota[span]
 		if span >= wire.SpanBroad {
 			least = crowdLeast
 		}
 		above := c.cutoff(quota)
 		for exactly := range 2 { // first those above the cutoff, then those at it while there is room
-			for i := range c.entries.n {
-				e := c.entries.at(i)
-				if quota == 0 || e.live < least || min(e.live, crowdSteps) <= above && exactly == 0 || min(e.live, crowdSteps) != above && exactly == 1 {
+			for i := range c.crowds.n {
+				w := c.crowds.at(i)
+				if quota == 0 || w.places < least || min(w.places, crowdSteps) <= above && exactly == 0 || min(w.places, crowdSteps) != above && exactly == 1 {
 					continue
 				}
 				quota--
-				list = append(list, wire.Network{Span: span, Places: e.live + rm.networks.places(span, uint64(e.key)), Key: uint64(e.key)})
+				e := c.entries.at(w.network)
+				list = append(list, wire.Network{Span: span, Places: w.places + e.live(), Key: e.key})
 			}
 		}
 	}
@@ -65,30 +97,19 @@ func (rm *room) crowded() (list []wire.Network) {
 // crowdSteps is the highest count that the cutoff tells from others.
 const crowdSteps = 1023
 
-// cutoff is a count such that at most so many entries are above it, 0 if all are.
+// cutoff is a count such that at most so many crowds are above it, 0 if all are.
 func (c *counts) cutoff(most int) uint32 {
-	if c.entries.len() <= most {
+	if c.crowds.len() <= most {
 		return 0
 	}
 	var with [crowdSteps + 1]int
-	for i := range c.entries.n {
-		with[min(c.entries.at(i).live, crowdSteps)]++
+	for i := range c.crowds.n {
+		with[min(c.crowds.at(i).places, crowdSteps)]++
 	}
 	for n := uint32(crowdSteps); n > 0; n-- {
 		if most -= with[n]; most < 0 {
 			return n
 		}
-	}
-	return 0
-}
-
-// places are the live ones that a network has under its caps.
-func (n *networks) places(span wire.Span, key uint64) uint32 {
-	switch span {
-	case wire.SpanNarrow:
-		return n.narrow.live(n.narrow.find(key))
-	case wire.SpanWide:
-		return n.wide.live(n.wide.find(key))
 	}
 	return 0
 }

@@ -126,9 +126,9 @@ func TestNetworks_OfTooManyThoseWithTheMostPlacesAreTold(t *testing.T) {
 	rm := newRoom(1)
 	most := crowdQuota[wire.SpanBroad]
 	for key := range uint64(3 * most) {
-		rm.crowds[wire.SpanBroad].raise(key+1, crowdLeast+uint32(key%7))
+		rm.broad.crowd(rm.broad.add(key+1), crowdLeast+uint32(key%7))
 	}
-	rm.crowds[wire.SpanBroad].raise(1<<63, 1<<29)
+	rm.broad.crowd(rm.broad.add(1<<63), 1<<29)
 	list, with := rm.crowded(), map[uint32]int{}
 	for _, n := range list {
 		with[n.Places]++

@@ -6,25 +6,26 @@ import (
 )
 
 // applyJoin reads a join of the first rules: timed places count against no cap, and nothing wider than a /24 is known.
-func (m *Machine) applyJoin(c *sale.LogClock, r *wire.Record, out *wire.Outcomes) {
+func (m *Machine) applyJoin(c *sale.LogClock, offset int64, r *wire.Record, out *wire.Outcomes) {
 	m.enlist.Broad, m.enlist.Origin = 0, 0
 	if rm := m.open(r, &m.enlist.Join, out); rm != nil {
-		m.place(c, rm, r, false, out)
+		m.place(c, offset, rm, r, false, out)
 	}
 }
 
-func (m *Machine) applyEnlist(c *sale.LogClock, r *wire.Record, out *wire.Outcomes) {
+func (m *Machine) applyEnlist(c *sale.LogClock, offset int64, r *wire.Record, out *wire.Outcomes) {
 	if rm := m.open(r, &m.enlist, out); rm != nil {
-		m.place(c, rm, r, true, out)
+		m.place(c, offset, rm, r, true, out)
 	}
 }
 
 // place puts a place in line, for good: its key, its lane and its visitor never change again (a draw gives the key once).
 // The same token again is the same place; a visitor's second place is kept only if it is the better one. capped says that the
 // newer rules hold: timed places count against the caps, and a place by invitation is better than any without.
-func (m *Machine) place(c *sale.LogClock, rm *room, r *wire.Record, capped bool, out *wire.Outcomes) {
+func (m *Machine) place(c *sale.LogClock, offset int64, rm *room, r *wire.Record, capped bool, out *wire.Outcomes) {
 	j := &m.enlist.Join
 	token := r.Ref
+	rm.guessed = m.foresaw(offset)
 	if index, ok := rm.tokens.findToken(&rm.places, &token); ok {
 		rm.joinAgain(index, j, out)
 		return
@@ -34,8 +35,8 @@ func (m *Machine) place(c *sale.LogClock, rm *room, r *wire.Record, capped bool,
 		return
 	}
 	visitor := visitorOf(&j.Visitor)
-	index, second := rm.visitors.findVisitor(&rm.places, &visitor)
-	second = second && !rm.places.at(index).state().Over()
+	index, known := rm.visitors.findVisitor(&rm.places, &visitor)
+	second := known && !rm.places.at(index).state().Over()
 	if second {
 		old := rm.places.at(index)
 		if old.state() != Waiting || !rm.betters(j, token, old, capped) {
@@ -54,7 +55,7 @@ func (m *Machine) place(c *sale.LogClock, rm *room, r *wire.Record, capped bool,
 		rm.over(index, Void)
 		voided = old.token
 	}
-	rm.add(c, token, &m.enlist, capped, &m.joined)
+	rm.add(c, token, &m.enlist, capped, known, &m.joined)
 	m.places++
 	out.Add(&m.joined)
 	if voided != (wire.ID{}) {
@@ -100,8 +101,8 @@ func (m *Machine) mayJoin(c *sale.LogClock, rm *room, token *wire.ID, j *wire.Jo
 	return wire.ReasonNone
 }
 
-// add records a place and fills in the outcome.
-func (rm *room) add(c *sale.LogClock, token wire.ID, e *wire.Enlist, capped bool, said *wire.Joined) {
+// add records a place and fills in the outcome. known says that the visitor had places before.
+func (rm *room) add(c *sale.LogClock, token wire.ID, e *wire.Enlist, capped, known bool, said *wire.Joined) {
 	j := &e.Join
 	p := newPlace(token, &j.Visitor, j.Instant, j.Lane)
 	if j.Carrier {
@@ -117,8 +118,12 @@ func (rm *room) add(c *sale.LogClock, token wire.ID, e *wire.Enlist, capped bool
 		rm.crowd(&p, e)
 	}
 	index := rm.places.add(p)
-	rm.tokens.put(&rm.places, index)
-	rm.visitors.put(&rm.places, index)
+	rm.tokens.putNew(&rm.places, index)
+	if known {
+		rm.visitors.put(&rm.places, index)
+	} else {
+		rm.visitors.putNew(&rm.places, index)
+	}
 	rm.joined++
 	*said = wire.Joined{
 		Key: wire.OrderKey{Class: classArrived, Key: uint64(j.Instant), Token: token}, Lane: p.lane(), Drawn: rm.willDraw(j.Instant),
@@ -133,22 +138,30 @@ func (rm *room) add(c *sale.LogClock, token wire.ID, e *wire.Enlist, capped bool
 	said.Ahead = uint32(l.waiting.insert(&rm.places, index))
 }
 
+// networksOf are the numbers of a join's networks, or nothing.
+func (rm *room) networksOf(j *wire.Join) numbers {
+	return numbers{rm.networks.narrow.findGuessed(j.Narrow, rm.guessed.narrow), rm.networks.wide.findGuessed(j.Wide, rm.guessed.wide)}
+}
+
 // networksFull says that the networks of a join have as many places as the caps allow.
 func (rm *room) networksFull(j *wire.Join) bool {
-	return rm.networks.full(rm.networks.narrow.find(j.Narrow), rm.networks.wide.find(j.Wide), j.Carrier, rm.caps())
+	return rm.networks.full(rm.networksOf(j), j.Carrier, rm.caps())
 }
 
 func (rm *room) caps() *caps { return &caps{rm.def.CapNarrow, rm.def.CapWide, rm.def.CapCarrier} }
 
 // count puts a place into its networks' counts, or into the shared lane if they are full.
 func (rm *room) count(p *place, j *wire.Join) {
-	narrow, wide := rm.networks.narrow.find(j.Narrow), rm.networks.wide.find(j.Wide)
-	if rm.networks.full(narrow, wide, j.Carrier, rm.caps()) {
+	at := rm.networksOf(j)
+	if rm.networks.full(at, j.Carrier, rm.caps()) {
 		p.setLane(wire.LaneShared)
 		return
 	}
+	if at.wide == nothing {
+		at.wide = rm.networks.wide.add(j.Wide)
+	}
 	p.mark(markCounted)
-	p.more = rm.networks.raise(rm.places.n, narrow, wide, j.Narrow, j.Wide, j.Carrier)
+	p.more = rm.networks.raise(rm.places.n, at, j.Narrow, j.Carrier)
 }
 
 // countInvite counts a place against its invite code, whose number and uses came in the fields of networks, or puts it
@@ -160,9 +173,9 @@ func (rm *room) countInvite(p *place, j *wire.Join) {
 		return
 	}
 	if code == nothing {
-		code = rm.codes.add(j.Narrow, nothing)
+		code = rm.codes.add(j.Narrow)
 	}
-	rm.codes.entries.at(code).live++
+	rm.codes.entries.at(code).raise()
 	p.mark(markCounted)
 	p.more = code
 }
@@ -200,7 +213,7 @@ func (rm *room) over(index uint32, state PlaceState) {
 	p.unmark(markCounted)
 	p.more = nothing
 	if p.lane() == wire.LaneInvited {
-		rm.codes.entries.at(by).live--
+		rm.codes.entries.at(by).lower()
 		return
 	}
 	rm.networks.lower(index, by, p.has(markCarrier))

@@ -41,22 +41,7 @@ func (l *line) seek(ps *places, k *wire.OrderKey) (block, pos int) {
 		}
 		block = max(0, low-1)
 	}
-	return block, l.search(ps, block, k)
-}
-
-// search is the position in a block before which everything is earlier than k.
-func (l *line) search(ps *places, block int, k *wire.OrderKey) int {
-	b := l.blocks[block]
-	low, high := 0, len(b)
-	for low < high {
-		middle := int(uint(low+high) / 2)
-		if ps.earlier(b[middle], k) {
-			low = middle + 1
-		} else {
-			high = middle
-		}
-	}
-	return low
+	return block, ps.search(l.blocks[block], k)
 }
 
 // begins says that a block begins earlier than k. Short keys are close together in memory; places are not.

@@ -118,7 +118,15 @@ func (p *place) arrivedBefore(instant int64, token wire.ID) bool {
 // places are those of a room, in the order in which they were recorded, and the draw values of those who were drawn.
 type places struct {
 	chunked[place]
-	drawn []uint64 // by index; nil without a draw, and shorter than the places: who came after it has none
+	drawn  []uint64 // by index; nil without a draw, and shorter than the places: who came after it has none
+	recent recent
+}
+
+// add appends a place and returns its number.
+func (ps *places) add(p place) uint32 {
+	i := ps.chunked.add(p)
+	ps.recent.note(i, p.instant())
+	return i
 }
 
 // orderKey is where a place stands. Before the draw it is the arrival, for those who will be drawn too.
@@ -200,12 +208,14 @@ func (x *finder) findVisitor(ps *places, v *visitorID) (i uint32, ok bool) {
 // put makes a place the one that its id finds.
 func (x *finder) put(ps *places, i uint32) {
 	p := ps.at(i)
-	h := hashToken(&p.token)
-	if x.visitor {
-		h = hashVisitor(&p.visitor)
-		if x.table.replace(h, i, func(o uint32) bool { return ps.at(o).visitor == p.visitor }) {
-			return
-		}
+	if x.visitor && x.table.replace(hashVisitor(&p.visitor), i, func(o uint32) bool { return ps.at(o).visitor == p.visitor }) {
+		return
 	}
-	x.table.put(h, i, x.hashOf(ps))
+	x.putNew(ps, i)
+}
+
+// putNew is put for a place with an id that finds none.
+func (x *finder) putNew(ps *places, i uint32) {
+	hashOf := x.hashOf(ps)
+	x.table.put(hashOf(i), i, hashOf)
 }

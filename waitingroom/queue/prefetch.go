@@ -18,7 +18,7 @@ const (
 
 // Prefetch asks for the memory that records will need before they are applied: at step 0 for where their ids are looked
 // up, at step 1 for what is found there. See engine.Prefetcher.
-func (m *Machine) Prefetch(step int, _ int64, batch []wire.Record) {
+func (m *Machine) Prefetch(step int, first int64, batch []wire.Record) {
 	if step > 1 {
 		return
 	}
@@ -35,7 +35,9 @@ func (m *Machine) Prefetch(step int, _ int64, batch []wire.Record) {
 		rm := m.rooms[at]
 		switch {
 		case joins:
-			rm.prefetchJoin(step, r)
+			if at, ok := rm.prefetchJoin(step, r); ok {
+				m.foresee(first+int64(i), at)
+			}
 		case step == 0:
 			rm.tokens.table.prefetch(hashToken(&r.Ref))
 		default:
@@ -46,26 +48,51 @@ func (m *Machine) Prefetch(step int, _ int64, batch []wire.Record) {
 	}
 }
 
-func (rm *room) prefetchJoin(step int, r *wire.Record) {
+// ring is how many of the last records' networks are kept: more than are under way at once.
+const ring = 64
+
+// foreseen is what Prefetch found. It spares looking again and decides nothing: who uses it compares keys.
+type foreseen struct{ found [ring]meant }
+
+// meant are the networks that a join seems to come from.
+type meant struct {
+	after int64 // the record's offset and one
+	numbers
+}
+
+func (f *foreseen) foresee(offset int64, at numbers) {
+	f.found[uint64(offset)%ring] = meant{offset + 1, at}
+}
+
+// foresaw are the networks that the join at an offset seems to come from.
+func (f *foreseen) foresaw(offset int64) numbers {
+	if w := &f.found[uint64(offset)%ring]; w.after == offset+1 {
+		return w.numbers
+	}
+	return numbers{nothing, nothing}
+}
+
+// prefetchJoin says at step 1 what networks a join seems to come from.
+func (rm *room) prefetchJoin(step int, r *wire.Record) (at numbers, ok bool) {
 	if len(r.Body) < joinLeast {
-		return
+		return at, false
 	}
 	n := &rm.networks
 	narrow := binary.LittleEndian.Uint64(r.Body[joinNarrow:])
 	wide := binary.LittleEndian.Uint64(r.Body[joinWide:])
-	normal := r.Body[joinLane] == byte(wire.LaneNormal) || r.Body[joinLane] == byte(wire.LaneTimed)
+	counted := r.Body[joinLane] != byte(wire.LaneInvited)
 	if step == 0 {
 		visitor := visitorID(r.Body[joinVisitor:])
 		rm.tokens.table.prefetch(hashToken(&r.Ref))
 		rm.visitors.table.prefetch(hashVisitor(&visitor))
-		if normal {
+		if counted {
 			n.narrow.prefetch(narrow)
 			n.wide.prefetch(wide)
 		}
-		return
+		return at, false
 	}
-	if normal {
-		n.narrow.prefetchEntry(narrow)
-		n.wide.prefetchEntry(wide)
+	if !counted {
+		return at, false
 	}
+	return numbers{n.narrow.prefetchEntry(narrow), n.wide.prefetchEntry(wide)}, true
 }

@@ -44,9 +44,11 @@ type Machine struct {
 	limits  Limits
 	rooms   []*room // by id
 	places  int     // of all rooms
+	last    int     // the room that was asked for last, probably
 	turn    uint32  // which room is first at the next tick, so that none starves
 	outages Outages
 	tick    tick
+	foreseen
 
 	// Decoded records and outcomes under way, kept so that a join allocates nothing.
 	enlist wire.Enlist
@@ -79,9 +81,9 @@ func (m *Machine) Code() uint32 { return Code }
 func (m *Machine) Apply(c *sale.LogClock, offset int64, r wire.Record, out *wire.Outcomes) {
 	switch r.Kind {
 	case wire.KindJoin:
-		m.applyJoin(c, &r, out)
+		m.applyJoin(c, offset, &r, out)
 	case wire.KindEnlist:
-		m.applyEnlist(c, &r, out)
+		m.applyEnlist(c, offset, &r, out)
 	case wire.KindAsk:
 		m.applyAsk(c, &r, out)
 	case wire.KindLeave:
@@ -136,7 +138,13 @@ func (m *Machine) readTick(out *wire.Outcomes) {
 }
 
 func (m *Machine) find(id int64) (at int, ok bool) {
-	return slices.BinarySearchFunc(m.rooms, id, func(r *room, id int64) int { return cmp.Compare(r.id, id) })
+	// Mostly it is a partition's only room, or that of the record before.
+	if m.last < len(m.rooms) && m.rooms[m.last].id == id {
+		return m.last, true
+	}
+	at, ok = slices.BinarySearchFunc(m.rooms, id, func(r *room, id int64) int { return cmp.Compare(r.id, id) })
+	m.last = at
+	return at, ok
 }
 
 // open decodes a record's body and finds its room, or says why not and returns nil.

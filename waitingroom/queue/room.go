@@ -39,8 +39,9 @@ type room struct {
 
 	tokens, visitors finder
 	networks         networks
-	codes            counts // places by invite code, live or let in
-	crowds           crowds
+	guessed          numbers // where Prefetch found the networks of the join under way; may be anything
+	codes            counts  // places by invite code, live or let in
+	broad, origins   counts  // places by what is wider than any cap's network, whatever their lane
 	stays            stays
 	passes           map[wire.ID]uint32 // lookup only: usable passes
 	graces           deadlines          // elapsed time

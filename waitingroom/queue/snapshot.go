@@ -66,12 +66,13 @@ func (rm *room) snapshot(dst []byte) []byte {
 	for i := range rm.places.n {
 		dst = rm.snapshotPlace(dst, i)
 	}
-	for i := range rm.crowds {
-		c := &rm.crowds[i]
-		dst = binary.LittleEndian.AppendUint32(dst, c.entries.n)
-		for i := range c.entries.n {
-			e := c.entries.at(i)
-			dst = binary.LittleEndian.AppendUint32(appendInts(dst, e.key), e.live)
+	for span := range wire.Span(wire.Spans) {
+		c := rm.span(span)
+		dst = binary.LittleEndian.AppendUint32(dst, c.crowds.n)
+		for i := range c.crowds.n {
+			w := c.crowds.at(i)
+			dst = binary.LittleEndian.AppendUint64(dst, c.entries.at(w.network).key)
+			dst = binary.LittleEndian.AppendUint32(dst, w.places)
 		}
 	}
 	return dst
@@ -96,10 +97,11 @@ func (rm *room) snapshotPlace(dst []byte, i uint32) []byte {
 	}
 	by := rm.countedBy(p)
 	if p.lane() == wire.LaneInvited {
-		return appendInts(dst, rm.codes.entries.at(by).key)
+		return binary.LittleEndian.AppendUint64(dst, rm.codes.entries.at(by).key)
 	}
 	n := &rm.networks
-	return appendInts(dst, n.narrow.entries.at(by).key, n.wide.entries.at(n.wideOf(i, by)).key)
+	dst = binary.LittleEndian.AppendUint64(dst, n.narrow.entries.at(by).key)
+	return binary.LittleEndian.AppendUint64(dst, n.wide.entries.at(n.wideOf(i, by)).key)
 }
 
 func appendInts(dst []byte, list ...int64) []byte {
@@ -247,23 +249,28 @@ func (r *reader) room(most int) *room {
 	if r.err == nil {
 		r.placesOf(rm, n)
 	}
-	for i := range rm.crowds {
-		r.crowd(&rm.crowds[i], int(rm.joined))
+	for span := range wire.Span(wire.Spans) {
+		r.crowds(rm.span(span), int(rm.joined))
 	}
 	return rm
 }
 
-// crowd reads the networks of a span: never more than places were recorded, and each once.
-func (r *reader) crowd(c *counts, most int) {
+// crowds reads the networks of a span: never more than places were recorded, and each once.
+func (r *reader) crowds(c *counts, most int) {
 	const size = 8 + 4
 	n := int(r.u32())
-	r.check(n <= most && n <= len(r.src)/size)
+	r.check(n <= min(most, maxCrowds, maxNumber-c.entries.len()) && n <= len(r.src)/size)
 	for i := 0; i < n && r.err == nil; i++ {
-		key, live := r.u64(), r.u32()
-		r.check(key != 0 && live > 0 && c.find(key) == nothing)
-		if r.err == nil {
-			c.raise(key, live)
+		key, places := r.u64(), r.u32()
+		number := c.find(key)
+		r.check(key != 0 && places > 0 && (number == nothing || !c.entries.at(number).crowded()))
+		if r.err != nil {
+			return
 		}
+		if number == nothing {
+			number = c.add(key)
+		}
+		c.crowd(number, places)
 	}
 }
 
@@ -344,15 +351,19 @@ func (r *reader) countedBy(rm *room, i uint32) uint32 {
 		key := r.u64()
 		code := rm.codes.find(key)
 		if code == nothing {
-			code = rm.codes.add(key, nothing)
+			code = rm.codes.add(key)
 		}
-		rm.codes.entries.at(code).live++
+		rm.codes.entries.at(code).raise()
 		return code
 	}
 	r.check(!p.state().Over() && (p.lane() == wire.LaneNormal || p.lane() == wire.LaneTimed))
 	narrow, wide := r.u64(), r.u64()
 	n := &rm.networks
-	return n.raise(i, n.narrow.find(narrow), n.wide.find(wide), narrow, wide, p.has(markCarrier))
+	at := numbers{n.narrow.find(narrow), n.wide.find(wide)}
+	if at.wide == nothing {
+		at.wide = n.wide.add(wide)
+	}
+	return n.raise(i, at, narrow, p.has(markCarrier))
 }
 
 // derive counts one restored place in.
