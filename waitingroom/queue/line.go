@@ -27,21 +27,61 @@ func (l *line) seek(ps *places, k *wire.OrderKey) (block, pos int) {
 	if last < 0 {
 		return 0, 0
 	}
-	// Most who come are among the latest: look at the last block before searching.
-	block = last
-	if short := shortOf(k); !l.begins(ps, last, short, k) {
-		low, high := 0, last // the last block that begins earlier lies before high
-		for low < high {
-			middle := int(uint(low+high) / 2)
-			if l.begins(ps, middle, short, k) {
-				low = middle + 1
-			} else {
-				high = middle
-			}
+	short := shortOf(k)
+	// Most who come are among the latest: look there before searching.
+	low, high := 0, last+1 // the last block that begins earlier lies before high, and at or behind low if there is one
+	guess, step := l.near(last, short), 1
+	if l.begins(ps, guess, short, k) {
+		for low = guess; low+step <= last && l.begins(ps, low+step, short, k); step *= 2 {
+			low += step
 		}
-		block = max(0, low-1)
+		high = min(low+step, high)
+	} else {
+		for high = guess; high-step >= 0 && !l.begins(ps, high-step, short, k); step *= 2 {
+			high -= step
+		}
+		low = max(high-step, 0)
 	}
-	return block, ps.search(l.blocks[block], k)
+	for low+1 < high {
+		if middle := int(uint(low+high) / 2); l.begins(ps, middle, short, k) {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return low, ps.search(l.blocks[low], l.within(low, last, short), k)
+}
+
+// lately is how many of the last blocks most who come belong to: four seconds of the largest stampede.
+const lately = 256
+
+// near is the block in which a key is, if people come evenly.
+func (l *line) near(last int, short uint64) int {
+	from := max(0, last-lately)
+	return from + share(last-from, l.firsts[from], l.firsts[last], short)
+}
+
+// within is the position in a block at which a key is, if people come evenly.
+func (l *line) within(block, last int, short uint64) int {
+	if block == last {
+		return len(l.blocks[block])
+	}
+	return share(len(l.blocks[block]), l.firsts[block], l.firsts[block+1], short)
+}
+
+// share is how far of n something lies that is between two others, at most n.
+func share(n int, from, to, at uint64) int {
+	if at <= from {
+		return 0
+	}
+	if at >= to {
+		return n
+	}
+	whole, part := to-from, at-from
+	if whole >= 1<<48 { // n times it would not fit
+		whole, part = whole>>16, part>>16
+	}
+	return int(uint64(n) * part / whole)
 }
 
 // begins says that a block begins earlier than k. Short keys are close together in memory; places are not.

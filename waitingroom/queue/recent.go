@@ -1,10 +1,6 @@
 package queue
 
-import (
-	"bytes"
-
-	"fairgate/internal/wire"
-)
+import "fairgate/internal/wire"
 
 const (
 	// recentMost is how many of the newest places are in mind: four seconds of the largest stampede, in 256 KiB.
@@ -41,24 +37,23 @@ func (r *recent) note(i uint32, instant int64) {
 	}
 }
 
-// search is the position in a list of places, which are in order, before which everything is earlier than k.
-func (ps *places) search(list []uint32, k *wire.OrderKey) int {
-	r := &ps.recent
-	if len(r.offsets) == 0 || ps.drawn != nil || k.Class != classArrived {
-		return ps.searchAll(list, k)
-	}
-	want := int64(k.Key) - r.base
-	low, high := 0, len(list)
-	for low < high {
-		middle := int(uint(low+high) / 2)
-		i := list[middle]
-		offset := int64(0)
-		if i >= r.from {
-			offset = int64(r.offsets[i%recentMost])
-		} else {
-			offset = ps.at(i).instant() - r.base
+// search is the position in a list of places, which are in order, before which everything is earlier than k; near guess, it
+// is found sooner.
+func (ps *places) search(list []uint32, guess int, k *wire.OrderKey) int {
+	low, high, step := 0, len(list), 4
+	if guess < high && ps.before(list[guess], k) {
+		for low = guess + 1; low+step < high && ps.before(list[low+step-1], k); step *= 2 {
+			low += step
 		}
-		if offset < want || offset == want && bytes.Compare(ps.at(i).token[:], k.Token[:]) < 0 {
+		high = min(low+step, high)
+	} else {
+		for high = min(guess, high); high-step > 0 && !ps.before(list[high-step], k); step *= 2 {
+			high -= step
+		}
+		low = max(high-step, 0)
+	}
+	for low < high {
+		if middle := int(uint(low+high) / 2); ps.before(list[middle], k) {
 			low = middle + 1
 		} else {
 			high = middle
@@ -67,15 +62,12 @@ func (ps *places) search(list []uint32, k *wire.OrderKey) int {
 	return low
 }
 
-func (ps *places) searchAll(list []uint32, k *wire.OrderKey) int {
-	low, high := 0, len(list)
-	for low < high {
-		middle := int(uint(low+high) / 2)
-		if ps.earlier(list[middle], k) {
-			low = middle + 1
-		} else {
-			high = middle
-		}
+// before is earlier, from what is in mind of the newest places.
+func (ps *places) before(i uint32, k *wire.OrderKey) bool {
+	r := &ps.recent
+	if r.offsets == nil || i < r.from || ps.drawn != nil || k.Class != classArrived {
+		return ps.earlier(i, k)
 	}
-	return low
+	at := r.base + int64(r.offsets[i%recentMost])
+	return at < int64(k.Key) || at == int64(k.Key) && ps.earlier(i, k)
 }
