@@ -87,9 +87,12 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// Appender appends to the log `queue` and returns when the log has the record; *eventlog.Producer is one.
+// Appender appends to the log `queue`; *eventlog.Producer is one.
 type Appender interface {
+	// Append returns when the log has the record.
 	Append(ctx context.Context, partition int32, value []byte, notAfter time.Time) (int64, error)
+	// AppendAsync returns at once; unless that is an error it calls done, once, when the log has the record or never will.
+	AppendAsync(partition int32, value []byte, notAfter time.Time, done func(offset int64, err error)) error
 }
 
 // DocumentLog is where queue documents are read from: a topic whose partition is that of the room in the log `queue`.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"fairgate/internal/answer"
 	"fairgate/internal/web"
 	"fairgate/internal/wire"
 	"fairgate/waitingroom/token"
@@ -115,12 +116,13 @@ func (e *Edge) work(ch *wire.Challenge, solution []byte, visit Visit, now int64)
 
 // join mints the token and records the place. elapsedNow is room time less outages since the instant.
 func (e *Edge) join(ctx *fasthttp.RequestCtx, within context.Context, room Room, ch *wire.Challenge, elapsedNow int64) error {
-	minted, err := e.deps.Keys.TokenFor(ch)
+	id := ch.TokenID()
+	minted, err := e.deps.Keys.TokenOf(ch, id)
 	if err != nil {
 		return tokenProblem(err, "challenge")
 	}
 	began := time.Now()
-	outcome, acked, err := e.record(within, room, ch)
+	outcome, acked, err := e.record(within, room, ch, id)
 	switch {
 	case err != nil && !away(err) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled):
 		return err
@@ -129,7 +131,6 @@ func (e *Edge) join(ctx *fasthttp.RequestCtx, within context.Context, room Room,
 			return p
 		}
 	}
-	id := ch.TokenID()
 	if err == nil && outcome.Kind == wire.KindPlaceKept {
 		return e.placeKept(ctx, room, ch, outcome)
 	}
@@ -162,27 +163,17 @@ func (e *Edge) join(ctx *fasthttp.RequestCtx, within context.Context, room Room,
 
 // record appends the join and waits: for the acknowledgement up to JoinWait, and from then on up to OutcomeWait for the
 // outcome. acked says that the log has it, whatever err says.
-func (e *Edge) record(ctx context.Context, room Room, ch *wire.Challenge) (o wire.Outcome, acked bool, err error) {
+func (e *Edge) record(ctx context.Context, room Room, ch *wire.Challenge, id wire.ID) (o wire.Outcome, acked bool, err error) {
 	command, err := e.random128()
 	if err != nil {
 		return o, false, err
 	}
-	id, body := token.Join(ch)
+	body := token.Enlist(ch)
 	notAfter := e.now() + e.config.NotAfter.Microseconds()
 	value := wire.AppendRecord(nil, wire.Record{Object: room.ID, Ref: id, Command: command, NotAfter: notAfter}, &body)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	patience := time.AfterFunc(e.config.JoinWait, cancel)
-	defer patience.Stop()
-	o, err = e.deps.Answers.Ask(ctx, func(ctx context.Context) error {
-		_, err := e.deps.Queue.Append(ctx, room.Partition, value, time.UnixMicro(notAfter))
-		if err == nil {
-			acked = true
-			patience.Reset(e.config.OutcomeWait)
-		}
-		return err
+	return e.deps.Answers.AskSoon(ctx, answer.Patience{Log: e.config.JoinWait, Outcome: e.config.OutcomeWait}, func(done func(int64, error)) error {
+		return e.deps.Queue.AppendAsync(room.Partition, value, time.UnixMicro(notAfter), done)
 	}, command)
-	return o, acked, err
 }
 
 // joinRefused is why a join has no effect, nil if it has. A repetition of a join that stands is one that stands.

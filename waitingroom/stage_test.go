@@ -155,6 +155,18 @@ func (a *appender) Append(ctx context.Context, partition int32, value []byte, no
 	return a.real.Append(ctx, partition, value, notAfter)
 }
 
+func (a *appender) AppendAsync(partition int32, value []byte, notAfter time.Time, done func(int64, error)) error {
+	if f := a.fail.Load(); f != nil {
+		if stop, err := (*f)(); stop {
+			if err == nil {
+				done(0, nil)
+			}
+			return err
+		}
+	}
+	return a.real.AppendAsync(partition, value, notAfter, done)
+}
+
 func (a *appender) set(f func() (bool, error)) { a.fail.Store(&f) }
 
 type list []Room

@@ -211,6 +211,68 @@ func (d *Desk) AskUntil(ctx context.Context, produce func(ctx context.Context) e
 	}
 }
 
+// Patience is how long AskSoon waits: for the log to have the command, and from then on for its outcome.
+type Patience struct{ Log, Outcome time.Duration }
+
+// AskSoon is Ask for a produce that returns at once: unless it returns an error it calls done, once, with what became of the
+// command in the log, and must not be kept waiting by it. So the caller is woken once, by the outcome, and not by the log
+// too. acked says that the log has the command, whatever err says. Errors: those of Ask, done's, or ErrNoAnswer when ctx or
+// the patience ends first; produce may still be at it then.
+func (d *Desk) AskSoon(ctx context.Context, p Patience, produce func(done func(int64, error)) error, command wire.ID) (o wire.Outcome, acked bool, err error) {
+	if err := d.Ready(ctx); err != nil {
+		return wire.Outcome{}, false, err
+	}
+	w, err := d.register(command, 0)
+	if err != nil {
+		return wire.Outcome{}, false, err
+	}
+	started := time.Now()
+	a := &appending{patience: time.NewTimer(p.Log), then: p.Outcome}
+	defer a.patience.Stop()
+	if err := produce(a.done); err != nil {
+		d.leave(command, w)
+		return wire.Outcome{}, false, err
+	}
+	select {
+	case o := <-w.answer:
+		d.metrics.wait.Observe(time.Since(started).Seconds())
+		return o, true, nil
+	case <-ctx.Done():
+		err = fmt.Errorf("%w: %w", ErrNoAnswer, ctx.Err())
+	case <-a.patience.C:
+		err = fmt.Errorf("%w: %w", ErrNoAnswer, context.DeadlineExceeded)
+	}
+	d.leave(command, w)
+	failed := a.failed.Load()
+	switch {
+	case len(w.answer) > 0: // it may have come just now, or an append of unknown fate has landed
+		return <-w.answer, true, nil
+	case failed != nil:
+		return wire.Outcome{}, false, *failed
+	}
+	d.metrics.late.Inc()
+	return wire.Outcome{}, a.acked.Load(), err
+}
+
+// appending is a command on its way into the log.
+type appending struct {
+	patience *time.Timer
+	then     time.Duration
+	acked    atomic.Bool
+	failed   atomic.Pointer[error]
+}
+
+// done notes what became of it. What failed needs no patience any more.
+func (a *appending) done(_ int64, err error) {
+	if err != nil {
+		a.failed.Store(&err)
+		a.patience.Reset(0)
+		return
+	}
+	a.acked.Store(true)
+	a.patience.Reset(a.then)
+}
+
 func (d *Desk) register(command wire.ID, notAfter int64) (*waiter, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"mime"
@@ -57,6 +58,12 @@ func tooLarge() *Problem {
 
 // contentType is the media type of the body, lower case, without parameters.
 func contentType(ctx *fasthttp.RequestCtx) string {
+	switch sent := ctx.Request.Header.ContentType(); string(sent) {
+	case typeJSON: // nearly always
+		return typeJSON
+	case typeForm:
+		return typeForm
+	}
 	media, _, err := mime.ParseMediaType(string(ctx.Request.Header.ContentType()))
 	if err != nil {
 		return ""
@@ -81,6 +88,9 @@ func decodeJSON(body []byte, dst any) error {
 
 // tooDeep counts brackets outside strings; invalid JSON may be miscounted, and is refused by the decoder.
 func tooDeep(body []byte) bool {
+	if bytes.Count(body, []byte{'{'})+bytes.Count(body, []byte{'['}) <= MaxDepth {
+		return false
+	}
 	depth, inString := 0, false
 	for i := 0; i < len(body); i++ {
 		switch c := body[i]; {

@@ -147,12 +147,15 @@ func (k *Keys) ownChallenge(b []byte, now int64) (wire.Challenge, error) {
 
 // TokenFor is the queue token of a place: wire.TokenSize bytes, the same whoever mints it, whenever, from the challenge
 // or its renewal.
-func (k *Keys) TokenFor(ch *wire.Challenge) ([]byte, error) {
+func (k *Keys) TokenFor(ch *wire.Challenge) ([]byte, error) { return k.TokenOf(ch, ch.TokenID()) }
+
+// TokenOf is TokenFor for whoever knows the place's id already.
+func (k *Keys) TokenOf(ch *wire.Challenge, id wire.ID) ([]byte, error) {
 	key, err := k.ring.At(ch.Instant)
 	if err != nil {
 		return nil, err
 	}
-	t := wire.Token{KeyID: key.ID, Place: ch.Place, ID: ch.TokenID(), Expires: ch.Instant + Life}
+	t := wire.Token{KeyID: key.ID, Place: ch.Place, ID: id, Expires: ch.Instant + Life}
 	b := wire.AppendToken(make([]byte, 0, wire.TokenSize), &t)
 	return append(b, sign(key, b)...), nil
 }
@@ -202,16 +205,39 @@ func bound(p *wire.Place, room int64, visitor wire.ID) error {
 	return nil
 }
 
-// sign is HMAC-SHA-256 with a key. The layouts name their type in their second byte, so no challenge passes for a token.
+// maxSigned is the longest message that sign has room for beside a block of the hash.
+const maxSigned = 320
+
+// sign is HMAC-SHA-256 (RFC 2104) with a key. Messages are short, so each of its two hashes is made at once, of key and message
+// side by side: crypto/hmac would make two objects for each, which costs as much as hashing. The layouts name their type in
+// their second byte, so no challenge passes for a token.
 func sign(key *Key, b []byte) []byte {
-	h := hmac.New(sha256.New, key.Secret[:])
-	h.Write(b)
-	return h.Sum(nil)
+	if len(b) > maxSigned {
+		h := hmac.New(sha256.New, key.Secret[:])
+		h.Write(b)
+		return h.Sum(nil)
+	}
+	var inner [sha256.BlockSize + maxSigned]byte
+	var outer [sha256.BlockSize + sha256.Size]byte
+	copy(inner[:], key.Secret[:])
+	copy(outer[:], key.Secret[:])
+	for i := range sha256.BlockSize {
+		inner[i] ^= 0x36
+		outer[i] ^= 0x5c
+	}
+	n := copy(inner[sha256.BlockSize:], b)
+	sum := sha256.Sum256(inner[:sha256.BlockSize+n])
+	copy(outer[sha256.BlockSize:], sum[:])
+	mac := sha256.Sum256(outer[:])
+	return mac[:]
 }
 
 // Join is the log record of an answered challenge: the token id, which is the record's Ref, and the body.
-func Join(ch *wire.Challenge) (wire.ID, wire.Enlist) {
-	return ch.TokenID(), wire.Enlist{
+func Join(ch *wire.Challenge) (wire.ID, wire.Enlist) { return ch.TokenID(), Enlist(ch) }
+
+// Enlist is the body of the log record of an answered challenge.
+func Enlist(ch *wire.Challenge) wire.Enlist {
+	return wire.Enlist{
 		Join: wire.Join{
 			Instant: ch.Instant, Edge: ch.Edge, Visitor: ch.Visitor, Lane: ch.Lane, Carrier: ch.Carrier,
 			Narrow: ch.Narrow, Wide: ch.Wide, Algorithm: ch.Algorithm, Difficulty: ch.Difficulty,

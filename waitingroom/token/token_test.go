@@ -2,6 +2,8 @@ package token
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"flag"
@@ -10,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"fairgate/internal/wire"
 )
@@ -414,5 +418,20 @@ func BenchmarkTokenFor(b *testing.B) {
 		if _, err := k.TokenFor(&ch); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestSign_IsHMAC(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		key := &Key{Secret: [SecretSize]byte(rapid.SliceOfN(rapid.Byte(), SecretSize, SecretSize).Draw(t, "secret"))}
+		message := rapid.SliceOfN(rapid.Byte(), 0, maxSigned+10).Draw(t, "message")
+		h := hmac.New(sha256.New, key.Secret[:])
+		h.Write(message)
+		if got := sign(key, message); !hmac.Equal(got, h.Sum(nil)) {
+			t.Fatalf("%x", got)
+		}
+	})
+	if max(wire.ChallengeSize, wire.TokenSize, wire.InviteSize) > maxSigned {
+		t.Error("there is no room for what is signed most")
 	}
 }
