@@ -20,6 +20,7 @@ type arriveRequest struct {
 	Lane      string `json:"lane"`
 	Invite    string `json:"invite"`
 	Challenge string `json:"challenge"`
+	Visitor   string `json:"visitor"` // the secret of whoever has none yet
 }
 
 type puzzleAnswer struct {
@@ -81,7 +82,7 @@ func (e *Edge) postArrive(ctx *fasthttp.RequestCtx) error {
 		return err
 	}
 	if !who.known {
-		if who, err = e.newVisitor(); err != nil {
+		if who, err = e.firstTime(ctx, in); err != nil {
 			return err
 		}
 	}

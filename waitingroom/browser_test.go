@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -195,6 +197,43 @@ func TestBrowser_ATurnMissedForGoodIsSaidAndANewPlaceOffered(t *testing.T) {
 	p.Has(inPhase("paused"))
 	if n := s.joined.Load(); n != 2 {
 		t.Errorf("%d places, want the missed one and the new one", n)
+	}
+}
+
+// Tabs that can neither take turns nor hear one another, as when the browser starves one of them, arrive at once without a
+// cookie. The answer that comes last must not make them another visitor.
+func TestBrowser_TabsThatArriveAtOnceAreOneVisitor(t *testing.T) {
+	first := someone(t)
+	second := first.Tab(390, 844)
+	s := withSolver(t)
+	verdict, held, arrived := s.gate.verdict, make(chan struct{}), atomic.Int32{}
+	release := sync.OnceFunc(func() { close(held) })
+	defer release()
+	s.gate.verdict = func(v Visit) Verdict {
+		if v.Action == ActionArrive && arrived.Add(1) == 1 {
+			<-held
+		}
+		return verdict(v)
+	}
+	s.order(slow, &wire.DefineRoom{Cap: 10, PerMinute: 60_000})
+	s.state(slow, wire.RoomPaused)
+	base := s.listen()
+	for _, p := range []*testchrome.Person{first, second} {
+		p.Before(`Object.defineProperty(Navigator.prototype, "locks", {value: undefined}); delete window.BroadcastChannel`)
+		p.Opens(base + "/rooms/7")
+		s.until("arrived", func() bool { return arrived.Load() > 0 })
+	}
+	second.Has(inPhase("paused"))
+	release()
+	first.Has(inPhase("paused"))
+	proof := func(p *testchrome.Person) string {
+		return testchrome.Eval[string](p, `document.getElementById("proof").textContent`)
+	}
+	if a, b := proof(first), proof(second); a == "" || a != b {
+		t.Errorf("places %q and %q", a, b)
+	}
+	if n := s.joined.Load(); n != 1 {
+		t.Errorf("%d places", n)
 	}
 }
 

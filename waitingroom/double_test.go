@@ -1,11 +1,14 @@
 package waitingroom
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -164,4 +167,36 @@ func BenchmarkJoin_DoubleSubmissions(b *testing.B) {
 	b.ReportMetric(float64(2*pairs*b.N)/b.Elapsed().Seconds(), "bench:guard.double:submissions/s")
 	b.ReportMetric(float64(second), "bench:guard.second:places")
 	b.Logf("%d pairs, %d submissions repeated, %d second places", pairs*b.N, d.again.Load(), second)
+}
+
+// A page draws the secret that its tabs arrive with before any of them has a cookie.
+func TestArrive_WhoHasNoSecretYetMayBringOne(t *testing.T) {
+	s := open(t)
+	secret := token.Text(bytes.Repeat([]byte{7}, token.VisitorSize))
+	tabs := [2]*fan{s.fan(), s.fan()}
+	var a [2]arriveAnswer
+	for i, f := range tabs {
+		if f.post("/rooms/2/arrive", arriveRequest{Visitor: secret}).into(t, &a[i]); a[i].Visitor != secret {
+			t.Fatalf("tab %d is %q", i, a[i].Visitor)
+		}
+	}
+	var p placeAnswer
+	tabs[0].post("/rooms/2/join", joinRequest{a[0].Challenge, solved(t, a[0].Puzzle)}).into(t, &p)
+	if r := tabs[1].post("/rooms/2/join", joinRequest{a[1].Challenge, solved(t, a[1].Puzzle)}); r.kind(t) != "place-kept" || !p.Recorded {
+		t.Errorf("the second tab: %d %s", r.status, r.body)
+	}
+
+	known := s.fan()
+	was := known.arrive("1").Visitor
+	if known.post("/rooms/2/arrive", arriveRequest{Visitor: secret}).into(t, &a[0]); a[0].Visitor != was {
+		t.Errorf("who has a secret was given another")
+	}
+	if r := s.fan().post("/rooms/2/arrive", arriveRequest{Visitor: secret[1:]}); r.status != http.StatusBadRequest || !strings.Contains(string(r.body), `"visitor"`) {
+		t.Errorf("half a secret: %d %s", r.status, r.body)
+	}
+	// A form may come from another site, which could make all its visitors one.
+	r := s.fan().submit("/rooms/2/arrive", "lane=timed&visitor="+secret)
+	if cookies := strings.Join(r.header.Values("Set-Cookie"), "\n"); !strings.Contains(cookies, CookieVisitor+"=") || strings.Contains(cookies, secret) {
+		t.Errorf("a form's secret: %d, %s", r.status, cookies)
+	}
 }

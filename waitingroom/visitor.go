@@ -1,6 +1,7 @@
 package waitingroom
 
 import (
+	"bytes"
 	"strconv"
 	"time"
 
@@ -49,6 +50,22 @@ func (e *Edge) visitor(ctx *fasthttp.RequestCtx) (visitor, error) {
 		return visitor{}, nil
 	}
 	v := visitor{secret: [token.VisitorSize]byte(b), known: true}
+	v.hash = token.VisitorHash(v.secret)
+	return v, nil
+}
+
+// firstTime is the visitor of a request without a secret. Tabs that come together have no cookie yet, and whichever answer came
+// last would decide whose they are: so a page draws the secret for all of them. Only JSON may bring one, which no other
+// site can send.
+func (e *Edge) firstTime(ctx *fasthttp.RequestCtx, in arriveRequest) (visitor, error) {
+	if in.Visitor == "" || !bytes.HasPrefix(ctx.Request.Header.ContentType(), []byte("application/json")) {
+		return e.newVisitor()
+	}
+	b, err := token.FromText(in.Visitor, token.VisitorSize)
+	if err != nil {
+		return visitor{}, web.BadRequest("visitor", "16 random bytes in base64url, without padding")
+	}
+	v := visitor{secret: [token.VisitorSize]byte(b)}
 	v.hash = token.VisitorHash(v.secret)
 	return v, nil
 }

@@ -77,6 +77,8 @@ func appendHot(dst []byte, body Body) ([]byte, bool) {
 		return append(dst, b.UserKey[:]...), true
 	case *Joined:
 		return b.append(dst), true
+	case *Enlist:
+		return b.append(dst), true
 	}
 	return dst, false
 }
@@ -158,6 +160,22 @@ func (l *Lapsed) append(dst []byte) []byte {
 	dst, to := grow(dst, 18+len(l.Stock)*stockSize)
 	copy(to, l.UserKey[:])
 	putStocks(to[16:], l.Stock)
+	return dst
+}
+
+func (e *Enlist) append(dst []byte) []byte {
+	dst, to := grow(dst, joinSize+16)
+	_ = to[joinSize+15]
+	binary.LittleEndian.PutUint64(to, uint64(e.Instant))
+	binary.LittleEndian.PutUint32(to[8:], e.Edge)
+	copy(to[12:], e.Visitor[:])
+	to[28], to[29] = byte(e.Lane), flagByte(e.Carrier)
+	binary.LittleEndian.PutUint64(to[30:], e.Narrow)
+	binary.LittleEndian.PutUint64(to[38:], e.Wide)
+	to[46] = e.Algorithm
+	binary.LittleEndian.PutUint32(to[47:], e.Difficulty)
+	binary.LittleEndian.PutUint64(to[joinSize:], e.Broad)
+	binary.LittleEndian.PutUint64(to[joinSize+8:], e.Origin)
 	return dst
 }
 

@@ -32,7 +32,7 @@ var hotOutcomes = []func() Body{
 	func() Body { return new(Held) }, func() Body { return new(Confirmed) }, func() Body { return new(Refused) },
 	func() Body { return new(Cancelled) }, func() Body { return new(Lapsed) }, func() Body { return new(PaymentBegun) },
 	func() Body { return new(Repeated) }, func() Body { return new(AlreadyHeld) }, func() Body { return new(Closed) },
-	func() Body { return new(Joined) },
+	func() Body { return new(Joined) }, func() Body { return new(Enlist) },
 }
 
 func TestHot_KnowsTheKindsThatItIsFor(t *testing.T) {

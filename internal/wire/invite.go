@@ -38,7 +38,9 @@ func AppendInvite(dst []byte, i *Invite) []byte {
 func ParseInvite(b []byte) (i Invite, signed, mac []byte, err error) {
 	signed, mac, err = splitSigned(b, InviteSize, InviteMACSize, 'I')
 	if err == nil {
-		err = decodeFields(&i, signed[2:])
+		c := coder{buf: signed[2:], decode: true}
+		i.fields(&c)
+		err = c.end()
 	}
 	return i, signed, mac, err
 }

@@ -75,7 +75,9 @@ func ParseReceipt(b []byte) (r Receipt, signed, signature []byte, err error) {
 	default:
 		signed, signature = b[:cut], b[cut:]
 	}
-	if err := decodeFields(&r, signed[2:]); err != nil {
+	c := coder{buf: signed[2:], decode: true}
+	r.fields(&c)
+	if err := c.end(); err != nil {
 		return Receipt{}, nil, nil, fmt.Errorf("receipt: %w", err)
 	}
 	if err := r.Validate(); err != nil {

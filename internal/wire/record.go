@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // Kinds of records that both logs share; the engine handles them.
@@ -14,6 +15,9 @@ const (
 
 // RecordHeaderSize is the length of a record's header in bytes.
 const RecordHeaderSize = 72
+
+// bodyUsually is room for the bodies that fans' commands mostly have.
+const bodyUsually = 88
 
 // MaxRecord is the longest record either log accepts, in bytes.
 const MaxRecord = 4096
@@ -41,6 +45,7 @@ type Record struct {
 // AppendRecord appends the record with this header and body to dst; h.Kind and h.Body are taken from body.
 func AppendRecord(dst []byte, h Record, body Body) []byte {
 	start := len(dst)
+	dst = slices.Grow(dst, RecordHeaderSize+bodyUsually)
 	dst = append(dst, Version, byte(body.Kind()))
 	dst = binary.LittleEndian.AppendUint16(dst, h.Flags)
 	dst = binary.LittleEndian.AppendUint32(dst, 0)

@@ -124,7 +124,9 @@ func AppendChallenge(dst []byte, ch *Challenge) []byte {
 func ParseChallenge(b []byte) (ch Challenge, signed, mac []byte, err error) {
 	signed, mac, err = splitSigned(b, ChallengeSize, MACSize, 'C')
 	if err == nil {
-		err = decodeFields(&ch, signed[2:])
+		c := coder{buf: signed[2:], decode: true}
+		ch.fields(&c)
+		err = c.end()
 	}
 	return ch, signed, mac, err
 }
@@ -140,18 +142,11 @@ func AppendToken(dst []byte, t *Token) []byte {
 func ParseToken(b []byte) (t Token, signed, mac []byte, err error) {
 	signed, mac, err = splitSigned(b, TokenSize, MACSize, 'T')
 	if err == nil {
-		err = decodeFields(&t, signed[2:])
+		c := coder{buf: signed[2:], decode: true}
+		t.fields(&c)
+		err = c.end()
 	}
 	return t, signed, mac, err
-}
-
-func decodeFields(v interface{ fields(*coder) }, b []byte) error {
-	c := coder{buf: b, decode: true}
-	v.fields(&c)
-	if c.err == nil && len(c.buf) != 0 {
-		c.err = ErrLong
-	}
-	return c.err
 }
 
 func splitSigned(b []byte, size, macSize int, kind byte) (signed, mac []byte, err error) {

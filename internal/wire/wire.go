@@ -193,6 +193,11 @@ func decodeBody(b Body, from []byte) error {
 	}
 	c := coder{buf: from, decode: true}
 	b.fields(&c)
+	return c.end()
+}
+
+// end is what went wrong while decoding; bytes that are left over are wrong too.
+func (c *coder) end() error {
 	if c.err == nil && len(c.buf) != 0 {
 		c.err = ErrLong
 	}

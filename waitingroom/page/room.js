@@ -104,7 +104,7 @@
   }
 
   function heard(m) {
-    if (m.place && (!place || m.place.lane === "invited" && place.lane !== "invited")) {
+    if (m.place && (!place || better(m.place))) {
       settle(m.place, m.instant);
       if (cease) cease();
       if (!busy) follow(0);
@@ -113,6 +113,12 @@
     if (m.admitted && body.phase !== "admitted") admitted(m.admitted);
     if (m.lost) lost(m.lost);
     if (m.left) left();
+  }
+
+  // better is how the log chooses between two places of one visitor.
+  function better(other) {
+    const invited = (p) => p.lane === "invited";
+    return invited(other) === invited(place) ? other.orderKey < place.orderKey : invited(other);
   }
 
   // exclusive runs a step in one tab at a time. A tab that was frozen with it does not hold up the others.
@@ -214,8 +220,16 @@
   async function challenge() {
     const kept = place ? null : recall();
     if (kept || place) return kept;
-    const r = await attempt("arrive", waits ? {lane: "timed"} : {});
+    const r = await attempt("arrive", waits ? {lane: "timed", visitor: self()} : {visitor: self()});
+    store("-self", null);
     return r.ok ? take(r.answer) : {refused: r};
+  }
+
+  // self is who the tabs of this browser are until a cookie says so: one visitor, whosever answer comes first.
+  function self() {
+    const known = load("-self") || packed(hex(crypto.getRandomValues(new Uint8Array(16))).match(/.{16}/g));
+    store("-self", known);
+    return known;
   }
 
   // take turns the answer to arrive into what is kept, or takes the place that the visitor has already.
