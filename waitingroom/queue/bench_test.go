@@ -109,19 +109,19 @@ func (l *log) read(from int, batch []eventlog.Record) []eventlog.Record {
 	return batch[:n]
 }
 
-// stampeding is the log of a stampede: a million people from 300,000 addresses in 100,000 networks, 600 IPv6 /32 among them, and
-// 3,000 autonomous systems, 15,000 people a second. Each joins 0.5 to 2.5 s after arriving, so the log has them out of
-// order. All with command ids and a not-after of 10 s.
-func stampeding() *log {
+// stampeding is the log of a stampede of so many. A million are from 300,000 addresses in 100,000 networks, 600 IPv6 /32 among
+// them, and 3,000 autonomous systems, and come 15,000 a second. Each joins 0.5 to 2.5 s after arriving, so the log has them
+// out of order. All have command ids and a not-after of 10 s.
+func stampeding(people int) *log {
 	rnd := rand.New(rand.NewPCG(1, 2))
-	l := &log{bytes: make([]byte, 0, 140*stampede), ends: make([]uint32, 0, stampede+stampede/perTick+8)}
+	l := &log{bytes: make([]byte, 0, 140*people), ends: make([]uint32, 0, people+people/perTick+8)}
 	randomID := func() (id wire.ID) {
 		binary.LittleEndian.PutUint64(id[:], rnd.Uint64())
 		binary.LittleEndian.PutUint64(id[8:], rnd.Uint64())
 		return id
 	}
 	type arrival struct{ instant, joins int64 }
-	order := make([]arrival, stampede)
+	order := make([]arrival, people)
 	for i := range order {
 		at := t0 + int64(i)*200*sale.Millisecond/perTick
 		order[i] = arrival{at, at + sale.Second/2 + rnd.Int64N(2*sale.Second)}
@@ -134,7 +134,7 @@ func stampeding() *log {
 		if i%perTick == 0 {
 			l.add(wire.Record{}, &wire.Tick{Epoch: 1, Now: a.joins})
 		}
-		address := rnd.Uint64N(300_000)
+		address := rnd.Uint64N(uint64(people) * 3 / 10)
 		j := &wire.Enlist{Join: wire.Join{Instant: a.instant, Edge: 1, Visitor: randomID(), Algorithm: 1, Difficulty: 90_000,
 			Narrow: (address + 1) * 0x9e3779b97f4a7c15, Wide: (address/3 + 1) * 0xa4093822299f31d1}}
 		if address%3 == 0 {
@@ -172,7 +172,7 @@ func cpu(b *testing.B) time.Duration {
 // BenchmarkApply is a stampede through the engine and the queue machine on one core: from an empty room to a million
 // places. bytes is what the room then holds, per place, with all its indexes.
 func BenchmarkApply(b *testing.B) {
-	l := stampeding()
+	l := stampeding(stampede)
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
