@@ -91,20 +91,34 @@ func (s segment) near(mark uint32) int { return int(mark) * len(s) >> markBits }
 
 // find is the number under a hash for which is says yes.
 func (m *marks32) find(h uint64, is func(uint32) bool) (uint32, bool) {
-	if slot := m.search(h, is); slot != nil {
-		return slotNumber(*slot), true
-	}
-	return 0, false
+	at, ok := m.search(h, is)
+	return at.number(), ok
 }
 
-func (m *marks32) search(h uint64, is func(uint32) bool) *int32 {
-	s, mark := *m.segment(h), markOf(h)
-	for i := s.begin(mark); i < len(s) && slotMark(s[i]) == mark; i++ {
+// niche is where a search ended: at what it looked for, or where that would go in. It is good until the next change.
+type niche struct {
+	in *segment
+	i  int
+}
+
+// number is the one at a niche, 0 at an end.
+func (at niche) number() uint32 {
+	if at.i < len(*at.in) {
+		return slotNumber((*at.in)[at.i])
+	}
+	return 0
+}
+
+func (m *marks32) search(h uint64, is func(uint32) bool) (at niche, ok bool) {
+	in, mark := m.segment(h), markOf(h)
+	s := *in
+	i := s.begin(mark)
+	for ; i < len(s) && slotMark(s[i]) == mark; i++ {
 		if is(slotNumber(s[i])) {
-			return &s[i]
+			return niche{in, i}, true
 		}
 	}
-	return nil
+	return niche{in, i}, false
 }
 
 // guess is some number under a hash; good for prefetching only.
@@ -116,21 +130,26 @@ func (m *marks32) guess(h uint64) (uint32, bool) {
 	return 0, false
 }
 
-// replace puts a number in the place of the one for which is says yes, if there is one.
-func (m *marks32) replace(h uint64, number uint32, is func(uint32) bool) bool {
-	slot := m.search(h, is)
-	if slot != nil {
-		*slot = slotOf(slotMark(*slot), number)
-	}
-	return slot != nil
+// replace puts a number in the place of the one that a search found.
+func (at niche) replace(number uint32) {
+	slot := &(*at.in)[at.i]
+	*slot = slotOf(slotMark(*slot), number)
 }
 
 // put adds a number that is not in. hashOf says the hash of any number that is.
 func (m *marks32) put(h uint64, number uint32, hashOf func(uint32) uint64) {
+	in := m.segment(h)
+	m.putAt(niche{in, in.begin(markOf(h))}, h, number, hashOf)
+}
+
+// putAt is put where a search for the hash ended in vain.
+func (m *marks32) putAt(at niche, h uint64, number uint32, hashOf func(uint32) uint64) {
 	if m.many == nil && len(m.one) >= oneMost {
 		m.spread(hashOf)
+		m.put(h, number, hashOf)
+		return
 	}
-	m.segment(h).put(slotOf(markOf(h), number))
+	at.in.insert(at.i, slotOf(markOf(h), number))
 }
 
 // spread divides the one segment, once.
@@ -138,19 +157,19 @@ func (m *marks32) spread(hashOf func(uint32) uint64) {
 	m.many = make([]segment, 1<<manyBits)
 	for _, slot := range m.one {
 		h := hashOf(slotNumber(slot))
-		m.segment(h).put(slotOf(markOf(h), slotNumber(slot)))
+		in := m.segment(h)
+		in.insert(in.begin(markOf(h)), slotOf(markOf(h), slotNumber(slot)))
 	}
 	m.one = nil
 }
 
-func (s *segment) put(slot int32) {
+func (s *segment) insert(i int, slot int32) {
 	n := len(*s)
 	if n == cap(*s) {
 		// What is asked for is rounded up to what the allocator gives anyway.
 		larger := append(segment(nil), make(segment, n+n/16+1)...)
 		*s = larger[:copy(larger, *s)]
 	}
-	i := s.begin(slotMark(slot))
 	t := (*s)[:n+1]
 	copy(t[i+1:], t[i:n])
 	t[i] = slot

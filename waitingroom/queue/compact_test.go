@@ -24,11 +24,16 @@ func TestMarks_AgreeWithAMap(t *testing.T) {
 			if got, ok := m.find(key*spread, is); ok != known || ok && got != old {
 				t.Fatalf("key %d: found %d %v, want %d %v", key, got, ok, old, known)
 			}
-			if m.replace(key*spread, number, is) != known {
-				t.Fatalf("key %d: replaced", key)
-			}
-			if !known {
+			at, found := m.search(key*spread, is)
+			switch {
+			case found != known:
+				t.Fatalf("key %d: found %v", key, found)
+			case known:
+				at.replace(number)
+			case number%2 == 0:
 				m.put(key*spread, number, hash)
+			default:
+				m.putAt(at, key*spread, number, hash)
 			}
 			newest[key] = number
 		}

@@ -85,7 +85,7 @@ type networks struct {
 }
 
 // numbers are those of a place's networks, or nothing.
-type numbers struct{ narrow, wide uint32 }
+type numbers struct{ narrow, wide, broad, origin uint32 }
 
 // full says that a network has as many places as the caps allow. Carriers put many people behind one address and many
 // addresses side by side: theirs is counted alone.

@@ -46,12 +46,12 @@ func (c *counts) crowd(number, by uint32) {
 	c.crowds.at(e.crowd()).places += by
 }
 
-// crowdKey counts one more place of the network with a key; key 0 is none.
-func (c *counts) crowdKey(key uint64) {
+// crowdKey counts one more place of the network with a key, whose number may be as guessed; key 0 is none.
+func (c *counts) crowdKey(key uint64, guess uint32) {
 	if key == 0 {
 		return
 	}
-	i := c.find(key)
+	i := c.findGuessed(key, guess)
 	if i == nothing {
 		i = c.add(key)
 	}
@@ -61,13 +61,13 @@ func (c *counts) crowdKey(key uint64) {
 // crowd counts a place that was just given a lane.
 func (rm *room) crowd(p *place, e *wire.Enlist) {
 	if p.lane() == wire.LaneShared {
-		rm.networks.narrow.crowdKey(e.Narrow)
+		rm.networks.narrow.crowdKey(e.Narrow, rm.guessed.narrow)
 		if !e.Carrier {
-			rm.networks.wide.crowdKey(e.Wide)
+			rm.networks.wide.crowdKey(e.Wide, rm.guessed.wide)
 		}
 	}
-	rm.broad.crowdKey(e.Broad)
-	rm.origins.crowdKey(e.Origin)
+	rm.broad.crowdKey(e.Broad, rm.guessed.broad)
+	rm.origins.crowdKey(e.Origin, rm.guessed.origin)
 }
 
 // crowded lists the networks with the most places, for edges: of addresses and wide networks those that have any in the

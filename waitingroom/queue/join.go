@@ -26,8 +26,10 @@ func (m *Machine) place(c *sale.LogClock, offset int64, rm *room, r *wire.Record
 	j := &m.enlist.Join
 	token := r.Ref
 	rm.guessed = m.foresaw(offset)
-	if index, ok := rm.tokens.findToken(&rm.places, &token); ok {
-		rm.joinAgain(index, j, out)
+	var found found
+	var known bool
+	if found.token, known = rm.tokens.searchToken(&rm.places, &token); known {
+		rm.joinAgain(found.token.number(), j, out)
 		return
 	}
 	if reason := m.mayJoin(c, rm, &token, j); reason != wire.ReasonNone {
@@ -35,8 +37,9 @@ func (m *Machine) place(c *sale.LogClock, offset int64, rm *room, r *wire.Record
 		return
 	}
 	visitor := visitorOf(&j.Visitor)
-	index, known := rm.visitors.findVisitor(&rm.places, &visitor)
-	second := known && !rm.places.at(index).state().Over()
+	found.visitor, found.known = rm.visitors.searchVisitor(&rm.places, &visitor)
+	index := found.visitor.number()
+	second := found.known && !rm.places.at(index).state().Over()
 	if second {
 		old := rm.places.at(index)
 		if old.state() != Waiting || !rm.betters(j, token, old, capped) {
@@ -55,7 +58,7 @@ func (m *Machine) place(c *sale.LogClock, offset int64, rm *room, r *wire.Record
 		rm.over(index, Void)
 		voided = old.token
 	}
-	rm.add(c, token, &m.enlist, capped, known, &m.joined)
+	rm.add(c, token, &m.enlist, capped, found, &m.joined)
 	m.places++
 	out.Add(&m.joined)
 	if voided != (wire.ID{}) {
@@ -101,8 +104,14 @@ func (m *Machine) mayJoin(c *sale.LogClock, rm *room, token *wire.ID, j *wire.Jo
 	return wire.ReasonNone
 }
 
-// add records a place and fills in the outcome. known says that the visitor had places before.
-func (rm *room) add(c *sale.LogClock, token wire.ID, e *wire.Enlist, capped, known bool, said *wire.Joined) {
+// found is where the searches for a new place's token and visitor ended; known says that the visitor had places before.
+type found struct {
+	token, visitor niche
+	known          bool
+}
+
+// add records a place and fills in the outcome.
+func (rm *room) add(c *sale.LogClock, token wire.ID, e *wire.Enlist, capped bool, at found, said *wire.Joined) {
 	j := &e.Join
 	p := newPlace(token, &j.Visitor, j.Instant, j.Lane)
 	if j.Carrier {
@@ -118,12 +127,8 @@ func (rm *room) add(c *sale.LogClock, token wire.ID, e *wire.Enlist, capped, kno
 		rm.crowd(&p, e)
 	}
 	index := rm.places.add(p)
-	rm.tokens.putNew(&rm.places, index)
-	if known {
-		rm.visitors.put(&rm.places, index)
-	} else {
-		rm.visitors.putNew(&rm.places, index)
-	}
+	rm.tokens.putAt(&rm.places, at.token, false, index)
+	rm.visitors.putAt(&rm.places, at.visitor, at.known, index)
 	rm.joined++
 	*said = wire.Joined{
 		Key: wire.OrderKey{Class: classArrived, Key: uint64(j.Instant), Token: token}, Lane: p.lane(), Drawn: rm.willDraw(j.Instant),
@@ -140,7 +145,10 @@ func (rm *room) add(c *sale.LogClock, token wire.ID, e *wire.Enlist, capped, kno
 
 // networksOf are the numbers of a join's networks, or nothing.
 func (rm *room) networksOf(j *wire.Join) numbers {
-	return numbers{rm.networks.narrow.findGuessed(j.Narrow, rm.guessed.narrow), rm.networks.wide.findGuessed(j.Wide, rm.guessed.wide)}
+	return numbers{
+		narrow: rm.networks.narrow.findGuessed(j.Narrow, rm.guessed.narrow),
+		wide:   rm.networks.wide.findGuessed(j.Wide, rm.guessed.wide),
+	}
 }
 
 // networksFull says that the networks of a join have as many places as the caps allow.

@@ -197,25 +197,40 @@ func mix(a, b uint64) uint64 {
 
 // findToken is the place with a token.
 func (x *finder) findToken(ps *places, id *wire.ID) (i uint32, ok bool) {
-	return x.table.find(hashToken(id), func(i uint32) bool { return ps.at(i).token == *id })
+	at, ok := x.searchToken(ps, id)
+	return at.number(), ok
+}
+
+func (x *finder) searchToken(ps *places, id *wire.ID) (at niche, ok bool) {
+	return x.table.search(hashToken(id), func(i uint32) bool { return ps.at(i).token == *id })
 }
 
 // findVisitor is the newest place of a visitor.
 func (x *finder) findVisitor(ps *places, v *visitorID) (i uint32, ok bool) {
-	return x.table.find(hashVisitor(v), func(i uint32) bool { return ps.at(i).visitor == *v })
+	at, ok := x.searchVisitor(ps, v)
+	return at.number(), ok
+}
+
+func (x *finder) searchVisitor(ps *places, v *visitorID) (at niche, ok bool) {
+	return x.table.search(hashVisitor(v), func(i uint32) bool { return ps.at(i).visitor == *v })
 }
 
 // put makes a place the one that its id finds.
 func (x *finder) put(ps *places, i uint32) {
-	p := ps.at(i)
-	if x.visitor && x.table.replace(hashVisitor(&p.visitor), i, func(o uint32) bool { return ps.at(o).visitor == p.visitor }) {
-		return
+	search := func(p *place) (niche, bool) { return x.searchToken(ps, &p.token) }
+	if x.visitor {
+		search = func(p *place) (niche, bool) { return x.searchVisitor(ps, &p.visitor) }
 	}
-	x.putNew(ps, i)
+	at, known := search(ps.at(i))
+	x.putAt(ps, at, known, i)
 }
 
-// putNew is put for a place with an id that finds none.
-func (x *finder) putNew(ps *places, i uint32) {
+// putAt is put where a search for the place's id ended; known says that it found one.
+func (x *finder) putAt(ps *places, at niche, known bool, i uint32) {
+	if known {
+		at.replace(i)
+		return
+	}
 	hashOf := x.hashOf(ps)
-	x.table.put(hashOf(i), i, hashOf)
+	x.table.putAt(at, hashOf(i), i, hashOf)
 }

@@ -14,6 +14,10 @@ const (
 	joinNarrow  = 30
 	joinWide    = 38
 	joinLeast   = 46
+
+	enlistBroad  = 51
+	enlistOrigin = 59
+	enlistLeast  = 67
 )
 
 // Prefetch asks for the memory that records will need before they are applied: at step 0 for where their ids are looked
@@ -69,7 +73,7 @@ func (f *foreseen) foresaw(offset int64) numbers {
 	if w := &f.found[uint64(offset)%ring]; w.after == offset+1 {
 		return w.numbers
 	}
-	return numbers{nothing, nothing}
+	return numbers{nothing, nothing, nothing, nothing}
 }
 
 // prefetchJoin says at step 1 what networks a join seems to come from.
@@ -94,5 +98,10 @@ func (rm *room) prefetchJoin(step int, r *wire.Record) (at numbers, ok bool) {
 	if !counted {
 		return at, false
 	}
-	return numbers{n.narrow.prefetchEntry(narrow), n.wide.prefetchEntry(wide)}, true
+	at = numbers{n.narrow.prefetchEntry(narrow), n.wide.prefetchEntry(wide), nothing, nothing}
+	if len(r.Body) >= enlistLeast { // what is wider is few, and mostly in the caches
+		at.broad = rm.broad.prefetchEntry(binary.LittleEndian.Uint64(r.Body[enlistBroad:]))
+		at.origin = rm.origins.prefetchEntry(binary.LittleEndian.Uint64(r.Body[enlistOrigin:]))
+	}
+	return at, true
 }

@@ -359,7 +359,7 @@ func (r *reader) countedBy(rm *room, i uint32) uint32 {
 	r.check(!p.state().Over() && (p.lane() == wire.LaneNormal || p.lane() == wire.LaneTimed))
 	narrow, wide := r.u64(), r.u64()
 	n := &rm.networks
-	at := numbers{n.narrow.find(narrow), n.wide.find(wide)}
+	at := numbers{narrow: n.narrow.find(narrow), wide: n.wide.find(wide)}
 	if at.wide == nothing {
 		at.wide = n.wide.add(wide)
 	}
