@@ -54,12 +54,12 @@ money: ## purchases while all that money passes through is killed; PURCHASES=100
 	FAIRGATE_TEST_MONEY=$(PURCHASES) FAIRGATE_TEST_MONEY_BUDGET=$(BUDGET) FAIRGATE_TEST_MONEY_RESULTS=$(MONEY_RESULTS) \
 		$(GO) test -v -count=1 -timeout 3h -run TestMoneyChaos ./cmd/fairgate
 
-bots: build ## who gets the tickets, people or bots of six kinds; SCALE=0.2, PROFILES=B1,B2; docs/results/bots.tsv, docs/bots.svg
+bots: build ## who gets the tickets, people or bots of six kinds; SCALE=0.2, PROFILES=B1,B2, RESUME=1 goes on; docs/results/bots.tsv, docs/bots.svg
 	@scripts/setup.sh demo
 	@mkdir -p docs/results
 	@set -e; for p in $(subst $(comma), ,$(PROFILES)); do for o in draw fcfs; do \
 		bin/fairgate load bots --profile $$p --order $$o --scale $(SCALE) --commit "$$(git rev-parse --short HEAD)" \
-			--results docs/results/bots.tsv --plot docs/bots.svg; done; done
+			--results docs/results/bots.tsv --plot docs/bots.svg $(if $(RESUME),--resume); done; done
 
 kill-test: build ## SIGKILL the stack twenty times in one rehearsal
 	@scripts/setup.sh demo

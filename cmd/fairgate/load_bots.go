@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"fairgate/internal/crowd/bots"
@@ -21,13 +22,14 @@ type botsCommand struct {
 	Profile  []string      `help:"Attackers (B1 to B6); all of them if none is named."`
 	Order    []string      `help:"Orders of the early crowd." default:"draw,fcfs" enum:"draw,fcfs"`
 	Scale    float64       `help:"Of 500,000 people and 20,000 tickets, and of the attacker's means." default:"0.2"`
-	Compress float64       `help:"How many times faster than the clock time runs." default:"20"`
+	Compress float64       `help:"How many times faster than the clock time runs." default:"15"`
 	Shared   int           `help:"Share of the outflow for networks with many places, per mille; -1 for what rooms have by default." default:"-1"`
 	Seed     uint64        `help:"Seed of the crowd." default:"1"`
 	Within   time.Duration `help:"Longest time of one run." default:"20m"`
 	Results  string        `help:"File of results (TSV): what was run now replaces the same there."`
 	Plot     string        `help:"File to draw all results into (SVG)."`
 	Commit   string        `help:"Noted with the results." hidden:""`
+	Resume   bool          `help:"Leave out what the file of results has from this commit."`
 	JSON     bool          `name:"json" help:"Print each report as JSON."`
 }
 
@@ -40,20 +42,38 @@ func (c botsCommand) Run(ctx context.Context, out io.Writer) error {
 			return errors.New("--profile: expected names from B1 to B6, each once")
 		}
 	}
-	var reports []bots.Report
 	for _, p := range profiles {
 		for _, order := range c.Order {
+			done, err := c.done(p.Name, order)
+			if err != nil {
+				return err
+			}
+			if done {
+				fmt.Fprintf(os.Stderr, "%s, %s: kept from before\n", p.Name, order)
+				continue
+			}
 			report, err := c.one(ctx, p, order == "draw")
 			if err != nil {
 				return fmt.Errorf("%s, %s: %w", p.Name, order, err)
 			}
-			reports = append(reports, report)
-			if err := c.print(out, report); err != nil {
+			if err := errors.Join(c.print(out, report), c.keep(report)); err != nil {
 				return err
 			}
 		}
 	}
-	return c.keep(reports)
+	return nil
+}
+
+// done says whether a run need not be done again.
+func (c botsCommand) done(profile, order string) (bool, error) {
+	if !c.Resume || c.Results == "" {
+		return false, nil
+	}
+	table, err := os.ReadFile(c.Results)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false, err
+	}
+	return bots.Has(string(table), profile, order, c.Scale, c.Commit), nil
 }
 
 // leastCompress is how slow time may become for a machine that does not keep up.
@@ -64,10 +84,11 @@ func (c botsCommand) one(ctx context.Context, p bots.Profile, draw bool) (report
 	config := bots.Config{Profile: p, Draw: draw, Scale: c.Scale, Compress: c.Compress, Speeds: 1, Seed: c.Seed}
 	for {
 		report, err = c.once(ctx, config)
-		if !errors.Is(err, errTooSlow) || config.Compress/2 < leastCompress {
+		slower := config.Compress * 2 / 3
+		if !errors.Is(err, bots.ErrTooSlow) || slower < leastCompress {
 			return report, err
 		}
-		config.Compress /= 2
+		config.Compress = slower
 		fmt.Fprintf(os.Stderr, "%v; once more, at %.0f times\n", err, config.Compress)
 	}
 }
@@ -85,11 +106,28 @@ func (c botsCommand) once(ctx context.Context, config bots.Config) (report bots.
 		return report, err
 	}
 	defer r.remove()
+	began, before := time.Now(), processUse()
 	err = r.stack.during(ctx, func(ctx context.Context) error {
 		report, err = r.run(ctx, config, c.Shared, os.Stderr)
 		return err
 	})
+	after := processUse()
+	report.Cost = bots.Cost{Wall: time.Since(began).Seconds(), CPU: (after.cpu - before.cpu).Seconds(), Peak: after.peakMB}
 	return report, err
+}
+
+// use is what this process has taken of the machine.
+type use struct {
+	cpu    time.Duration
+	peakMB float64
+}
+
+func processUse() use {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return use{}
+	}
+	return use{cpu: time.Duration(u.Utime.Nano() + u.Stime.Nano()), peakMB: float64(u.Maxrss) / 1024}
 }
 
 // print writes one report.
@@ -103,9 +141,9 @@ func (c botsCommand) print(out io.Writer, r bots.Report) error {
 	return err
 }
 
-// keep merges reports into the file of results and draws the plot of all.
-func (c botsCommand) keep(reports []bots.Report) error {
-	rows := bots.Rows(reports, c.Commit)
+// keep merges a report into the file of results and draws the plot of all.
+func (c botsCommand) keep(report bots.Report) error {
+	rows := bots.Rows([]bots.Report{report}, c.Commit)
 	if c.Results != "" {
 		old, err := os.ReadFile(c.Results)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {

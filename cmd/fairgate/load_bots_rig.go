@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -29,8 +28,11 @@ const (
 	botsPublic = "published when everybody had come"
 )
 
-// errTooSlow says that the machine did not keep up with the pace of a run.
-var errTooSlow = errors.New("this machine is too slow for that compression of time")
+// slack is the part of a pre-queue that the machine may fall behind where lots are drawn: the draw's close is published before.
+const slack = 0.25
+
+// definedWithin is how long it may take until the edge serves a new room.
+const definedWithin = 4 * time.Second
 
 // botsRig is a whole installation whose lengths of time are shorter: limits, and what a challenge's life decides.
 type botsRig struct {
@@ -87,7 +89,14 @@ func (r *botsRig) run(ctx context.Context, c bots.Config, shared int, progress i
 		return report, err
 	}
 	c.URL, c.Room, c.Base = s.shopURL(), rehearsalRoom, botsBase
-	sale := botsSale{stack: s, room: c.Room, late: time.Duration(math.Ceil(lateSeconds/c.Compress)) * time.Second, closes: time.Now().Add(2*time.Second + time.Duration(1.5*float64(bots.Prequeue)/c.Compress))}
+	prequeue := float64(bots.Prequeue) / c.Compress
+	sale := botsSale{
+		stack: s, room: c.Room, late: time.Duration(math.Ceil(lateSeconds/c.Compress)) * time.Second,
+		closes: time.Now().Add(definedWithin + time.Duration((1+slack)*prequeue)),
+	}
+	if c.Draw {
+		c.Behind = time.Duration(slack * prequeue)
+	}
 	if err := sale.define(ctx, &c, shared); err != nil {
 		return report, err
 	}
@@ -106,7 +115,7 @@ type botsSale struct {
 // define makes the room and waits until the edge serves it.
 func (b *botsSale) define(ctx context.Context, c *bots.Config, shared int) error {
 	room := store.Room{
-		ID: b.room, Name: "Who gets the tickets", Cap: 2*c.Tickets() + 100, PerMinute: max(c.Tickets()*6, 600), Pass: time.Hour, Claim: 30 * time.Second,
+		ID: b.room, Name: "Who gets the tickets", Cap: 2*c.Tickets() + 100, PerMinute: max(c.Tickets()*12, 600), Pass: time.Hour, Claim: 30 * time.Second,
 		Grace: 10 * time.Minute, Late: b.late,
 	}
 	if shared >= 0 {
@@ -133,7 +142,7 @@ func (b *botsSale) open(ctx context.Context) error {
 	s := b.stack
 	if b.draw {
 		if late := time.Since(b.closes); late > 0 {
-			return fmt.Errorf("%w: people were still coming %v after the draw closed", errTooSlow, late.Round(time.Second))
+			return fmt.Errorf("%w: people were still coming %v after the draw closed", bots.ErrTooSlow, late.Round(time.Second))
 		}
 		if _, err := s.db.GiveDrawPublic(ctx, b.room, botsPublic); err != nil {
 			return err

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -110,36 +111,62 @@ func TestWork_IsDrawnFromTheTrueLaw(t *testing.T) {
 }
 
 func TestClock_OrderIsByInstantAndTimeStandsStillForWhoIsLate(t *testing.T) {
-	c := newClock(1000)
-	var mu sync.Mutex
-	var got []int
-	note := func(n int) func() {
-		return func() { mu.Lock(); got = append(got, n); mu.Unlock() }
-	}
-	c.at(40*time.Second, note(2))
-	c.at(20*time.Second, func() { note(1)(); c.at(60*time.Second, note(3)) })
-	slow := make(chan struct{})
-	for range workers { // all workers are busy for a while: what follows is late
-		c.at(80*time.Second, func() { <-slow })
-	}
-	c.at(100*time.Second, note(4))
-	c.at(110*time.Second, note(5))
-	go func() { time.Sleep(400 * time.Millisecond); close(slow) }()
-	if err := c.run(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(got, []int{1, 2, 3, 4, 5}) {
-		t.Errorf("in the order %v", got)
-	}
-	if c.stalled < 200*time.Millisecond || c.paceKept() >= 1000 {
-		t.Errorf("stood still for %v, pace %f", c.stalled, c.paceKept())
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	c.at(time.Hour*1000, func() {})
-	if err := c.run(ctx); !errors.Is(err, context.Canceled) {
-		t.Error(err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		c := newClock(1000)
+		var mu sync.Mutex
+		var got []int
+		note := func(n int) func() {
+			return func() { mu.Lock(); got = append(got, n); mu.Unlock() }
+		}
+		c.at(40*time.Second, note(2))
+		c.at(20*time.Second, func() { note(1)(); c.at(60*time.Second, note(3)) })
+		slow := make(chan struct{})
+		for range workers { // from 80 ms on all workers are busy: what follows is late
+			c.at(80*time.Second, func() { <-slow })
+		}
+		c.at(100*time.Second, note(4))
+		c.at(200*time.Second, note(5))
+		time.AfterFunc(400*time.Millisecond, func() { close(slow) })
+		if err := c.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c.stop()
+		if !slices.Equal(got, []int{1, 2, 3, 4, 5}) {
+			t.Errorf("in the order %v", got)
+		}
+		// What was due at 100 ms happened at 400 ms; all but lateMost of that did not pass here.
+		if c.stalled != 300*time.Millisecond-lateMost {
+			t.Errorf("stood still for %v", c.stalled)
+		}
+		if whole := c.ended.Sub(c.start); whole != 450*time.Millisecond || math.Abs(c.paceKept()-1000*200/450.0) > 1e-6 {
+			t.Errorf("took %v at a pace of %f", whole, c.paceKept())
+		}
+		if most := percentile(c.late, 100); most != 300*time.Millisecond || c.lateness() != 0 {
+			t.Errorf("late by %v at most, 99 of 100 things by %v", most, c.lateness())
+		}
+	})
+}
+
+func TestClock_GivesUpWhenToldToAndWhenTooFarBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClock(1000)
+		c.most = time.Second
+		for i := range 3 {
+			for range workers {
+				c.at(time.Duration(i+1)*time.Second, func() { time.Sleep(time.Second) })
+			}
+		}
+		if err := c.run(t.Context()); !errors.Is(err, ErrTooSlow) {
+			t.Error(err)
+		}
+		c = newClock(1000)
+		ctx, cancel := context.WithCancel(t.Context())
+		c.at(1000*time.Hour, func() {})
+		time.AfterFunc(time.Second, cancel)
+		if err := c.run(ctx); !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
 }
 
 func TestRun_RefusesWhatCannotBe(t *testing.T) {

@@ -3,12 +3,15 @@ package bots
 import (
 	"container/heap"
 	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
 
 const (
-	workers = 96 // requests under way
+	workers = 256 // requests under way
 	// lateMost is how late, by the clock on the wall, something may happen before time stands still for it.
 	lateMost = 50 * time.Millisecond
 )
@@ -24,7 +27,13 @@ type clock struct {
 	number  int
 	busy    int
 	wake    chan struct{}
+	ended   time.Time
+	late    []time.Duration // of each event, the wall's
+	most    time.Duration   // that time may stand still, the wall's; 0 for ever
 }
+
+// ErrTooSlow says that the machine did not keep up with the pace of a run.
+var ErrTooSlow = errors.New("this machine is too slow for that compression of time")
 
 type event struct {
 	at     time.Duration
@@ -99,6 +108,8 @@ func (c *clock) run(ctx context.Context) error {
 		switch {
 		case done:
 			return nil
+		case c.most > 0 && c.stalled > c.most:
+			return fmt.Errorf("%w: it was %v behind", ErrTooSlow, c.stalled.Round(time.Second))
 		case do != nil:
 			tasks <- do
 			continue
@@ -123,20 +134,47 @@ func (c *clock) next() (do func(), wait time.Duration, done bool) {
 		return nil, time.Second, c.busy == 0
 	}
 	wait = time.Duration(float64(c.due[0].at-c.nowLocked()) / c.pace)
-	if wait > 0 {
+	switch {
+	case wait > 0:
 		return nil, wait, false
+	case c.busy == workers: // whoever is ready wakes us
+		return nil, time.Second, false
 	}
-	if late := -wait; late > lateMost && c.due[0].at > 0 {
-		c.stalled += late - lateMost
+	if c.due[0].at > 0 { // what begins the run is late by definition
+		c.late = append(c.late, -wait)
+		c.stalled += max(-wait-lateMost, 0)
 	}
 	c.busy++
 	return heap.Pop(&c.due).(event).do, 0, false
 }
 
+// stop says that everything has happened.
+func (c *clock) stop() { c.ended = time.Now() }
+
 // paceKept is how many times faster than the wall's it ran, standing still included.
 func (c *clock) paceKept() float64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	whole := time.Since(c.start)
+	end := c.ended
+	if end.IsZero() {
+		end = time.Now()
+	}
+	whole := end.Sub(c.start)
 	return c.pace * float64(whole-c.stalled) / float64(whole)
+}
+
+// lateness is how late, by the wall's clock, 99 of 100 things happened at most; beyond lateMost time stood still for them.
+func (c *clock) lateness() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return percentile(c.late, 99)
+}
+
+// percentile sorts a list and returns what so many of 100 are at most; 0 for an empty list.
+func percentile(list []time.Duration, of int) time.Duration {
+	if len(list) == 0 {
+		return 0
+	}
+	slices.Sort(list)
+	return list[min(len(list)*of/100, len(list)-1)]
 }

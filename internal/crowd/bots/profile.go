@@ -69,11 +69,12 @@ type Config struct {
 	URL      string // of the server; it must take our address for a proxy's, which says X-Forwarded-For
 	Room     int64
 	Profile  Profile
-	Draw     bool    // lots among those who come before the opening; else first come, first served
-	Scale    float64 // of people, tickets, hash power, addresses and places wanted
-	Compress float64 // how many times faster than the clock time runs; less when the machine does not keep up
-	Base     uint32  // difficulty that the server asks at base price
-	Speeds   float64 // of people's devices, 1 for those above
+	Draw     bool          // lots among those who come before the opening; else first come, first served
+	Scale    float64       // of people, tickets, hash power, addresses and places wanted
+	Compress float64       // how many times faster than the clock time runs; less when the machine does not keep up
+	Behind   time.Duration // how far the machine may fall behind, by the clock, before the run is given up (ErrTooSlow); 0 for ever
+	Base     uint32        // difficulty that the server asks at base price
+	Speeds   float64       // of people's devices, 1 for those above
 	Seed     uint64
 	Salt     uint8 // keeps the addresses of several runs against one server apart: 0 to 15
 }

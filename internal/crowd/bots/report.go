@@ -4,7 +4,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"time"
 )
 
 // Report is what a run found. Rates are shares of 1.
@@ -12,7 +11,8 @@ type Report struct {
 	Profile  string  `json:"profile"`
 	Order    string  `json:"order"` // draw or fcfs
 	Scale    float64 `json:"scale"`
-	Compress float64 `json:"compress"` // how many times faster than the clock time ran, standing still included
+	Asked    float64 `json:"asked"`    // how many times faster than the clock time was to run
+	Compress float64 `json:"compress"` // and did, standing still included where the machine was behind
 	Speeds   float64 `json:"speeds"`   // of people's devices, 1 for those assumed
 	People   int     `json:"people"`
 	Tickets  int     `json:"tickets"`
@@ -43,7 +43,21 @@ type Report struct {
 	ServerHours float64        `json:"serverHoursPerThousand"`
 	Faults      map[string]int `json:"faults,omitempty"` // what the server could not answer at once
 	Lost        int            `json:"lost,omitempty"`   // bots' places that were solved too late
-	Latency     float64        `json:"latencyP95"`       // seconds that the server took to answer people, arrive and join together
+
+	// How far behind the machine was, in the wall's seconds: the server with its answers to people, arrive and join together, and
+	// the generator with what was due, 99 of 100 times. Where that was more than a twentieth, time stood still.
+	Latency  float64 `json:"latencyP95"`
+	Slowest  float64 `json:"latencyP99"`
+	Lateness float64 `json:"latenessP99"`
+	// Cost is what the run took, the whole installation included; the caller measures it.
+	Cost Cost `json:"cost"`
+}
+
+// Cost is what a run took.
+type Cost struct {
+	Wall float64 `json:"wallSeconds"`
+	CPU  float64 `json:"cpuSeconds"` // of the process: server and generator
+	Peak float64 `json:"peakMB"`
 }
 
 // Seconds is a time at one, two and eight times the base price.
@@ -171,7 +185,8 @@ func (r *run) costs(out *Report) {
 		}
 		out.Token[d.kind.String()], out.Token[d.kind.String()+" at half the speed"] = at(d.speed), at(d.speed/2)
 	}
-	out.Latency = r.latency().Seconds()
+	out.Latency, out.Slowest = percentile(r.latencies, 95).Seconds(), percentile(r.latencies, 99).Seconds()
+	out.Lateness, out.Asked, out.Compress = r.clock.lateness().Seconds(), r.Compress, r.clock.paceKept()
 }
 
 // tokenP95 draws how long devices solve and adds what the server took to answer people in this run.
@@ -187,13 +202,4 @@ func (r *run) tokenP95(speed, factor float64) float64 {
 	}
 	slices.Sort(times)
 	return times[draws*95/100]
-}
-
-// latency is what the server took to answer people, arrive and join together, of whom 95 of 100 waited less.
-func (r *run) latency() time.Duration {
-	if len(r.latencies) == 0 {
-		return 0
-	}
-	slices.Sort(r.latencies)
-	return r.latencies[len(r.latencies)*95/100]
 }

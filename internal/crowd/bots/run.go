@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -33,6 +34,8 @@ type run struct {
 	crowd  []*party
 	farm   *farm
 
+	solving chan struct{} // holds who is solving; more at once than there are processors would keep the server from its own
+
 	mu        sync.Mutex
 	rnd       *rand.Rand
 	latencies []time.Duration // of joining people: arrive and join, the wall's
@@ -50,7 +53,7 @@ func Run(ctx context.Context, c Config, d Deps) (Report, error) {
 	if d.Progress == nil {
 		d.Progress = io.Discard
 	}
-	r := &run{Config: c, deps: d, rnd: rand.New(rand.NewPCG(c.Seed, 0xb075)), denials: map[string]int{}, faults: map[string]int{}}
+	r := &run{Config: c, deps: d, solving: make(chan struct{}, max(runtime.GOMAXPROCS(0)/2, 1)), rnd: rand.New(rand.NewPCG(c.Seed, 0xb075)), denials: map[string]int{}, faults: map[string]int{}}
 	var err error
 	if r.client, err = newClient(c.URL, c.Room); err != nil {
 		return Report{}, fmt.Errorf("bots: %w", err)
@@ -62,21 +65,27 @@ func Run(ctx context.Context, c Config, d Deps) (Report, error) {
 		r.clock.at(p.at, func() { r.arrive(p) })
 	}
 	r.farm.begin()
-	fmt.Fprintf(d.Progress, "%s: %d people and bots come\n", c.Profile.Name, len(r.crowd))
+	r.clock.most = c.Behind
+	r.say("%d people and bots come, in %v", len(r.crowd), time.Duration(float64(Prequeue)/c.Compress).Round(time.Second))
 	if err := r.clock.run(ctx); err != nil {
 		return Report{}, err
 	}
-	kept := r.clock.paceKept()
-	fmt.Fprintf(d.Progress, "%s: %d bots' places; the sale opens\n", c.Profile.Name, len(r.farm.places))
+	r.clock.stop()
+	r.say("%d bots' places; time ran %.1f times faster than the clock", len(r.farm.places), r.clock.paceKept())
 	if err := d.Open(ctx); err != nil {
 		return Report{}, err
 	}
+	r.say("the sale opens")
 	if err := r.sell(ctx); err != nil {
 		return Report{}, err
 	}
-	report := r.report()
-	report.Compress = kept
-	return report, nil
+	r.say("%d tickets are sold", r.Tickets())
+	return r.report(), nil
+}
+
+// say tells of progress.
+func (r *run) say(what string, args ...any) {
+	fmt.Fprintf(r.deps.Progress, "%s %3ds: %s\n", r.Profile.Name, int(time.Since(r.clock.start).Seconds()), fmt.Sprintf(what, args...))
 }
 
 // chance draws with the run's one source, which is for one goroutine at a time.
@@ -113,7 +122,7 @@ func (r *run) again(p *party, a *answer, what string, do func()) {
 		wait = min(time.Duration(float64(a.retry)*r.Compress), time.Minute)
 	}
 	if a.status == 0 || a.status >= http.StatusInternalServerError {
-		r.fault(what)
+		r.fault(fmt.Sprintf("%s %d", what, a.status))
 	}
 	r.clock.at(r.clock.now()+wait, do)
 }
@@ -160,7 +169,10 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 func (r *run) join(p *party, z *puzzle, solution string, before time.Duration) {
 	if solution == "" && z.Algorithm != "timed" {
 		var err error
-		if solution, err = r.deps.solve(z); err != nil {
+		r.solving <- struct{}{}
+		solution, err = r.deps.solve(z)
+		<-r.solving
+		if err != nil {
 			r.deny(p, err.Error())
 			return
 		}

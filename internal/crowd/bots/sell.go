@@ -20,7 +20,7 @@ const (
 	lookEvery = 200 * time.Millisecond
 	// sellMost is how long selling may take, by the wall's clock.
 	sellMost  = 5 * time.Minute
-	enterEach = 12 // how often one asks to enter
+	enterEach = 40 // how often one asks to enter
 )
 
 // sell lets everybody in whose turn it is, until all tickets are gone. An admission is a ticket.

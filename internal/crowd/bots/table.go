@@ -54,8 +54,17 @@ func columns() []column {
 		}
 		list = append(list, column{fmt.Sprintf("half_%s_p95_1x", kind), token(kind, true, base)})
 	}
-	return append(list, column{"compress", func(r *Report) string { return short(r.Compress) }},
-		column{"latency_p95", func(r *Report) string { return strconv.FormatFloat(r.Latency, 'f', 3, 64) }})
+	whole := func(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }
+	fine := func(v float64) string { return strconv.FormatFloat(v, 'f', 3, 64) }
+	return append(list,
+		column{"compress", func(r *Report) string { return short(r.Compress) }},
+		column{"latency_p95", func(r *Report) string { return fine(r.Latency) }},
+		column{"latency_p99", func(r *Report) string { return fine(r.Slowest) }},
+		column{"generator_late_p99", func(r *Report) string { return fine(r.Lateness) }},
+		column{"compress_asked", func(r *Report) string { return short(r.Asked) }},
+		column{"wall_s", func(r *Report) string { return whole(r.Cost.Wall) }},
+		column{"cpu_s", func(r *Report) string { return whole(r.Cost.CPU) }},
+		column{"peak_mb", func(r *Report) string { return whole(r.Cost.Peak) }})
 }
 
 const named = 3 // columns that name a run
@@ -97,6 +106,18 @@ func Merge(table string, fresh []string) ([]string, error) {
 	return rows, nil
 }
 
+// Has says whether a table has a run's row, made by a commit.
+func Has(table string, profile, order string, scale float64, commit string) bool {
+	r := Rows([]Report{{Profile: profile, Order: order, Scale: scale}}, commit)[1]
+	begin := strings.Join(strings.SplitN(r, "\t", named+1)[:named], "\t") + "\t"
+	for row := range strings.Lines(table) {
+		if strings.HasPrefix(row, begin) && strings.HasSuffix(strings.TrimRight(row, "\n"), "\t"+commit) {
+			return true
+		}
+	}
+	return false
+}
+
 // Text is a report for people to read.
 func (r Report) Text() string {
 	var b strings.Builder
@@ -115,7 +136,8 @@ func (r Report) Text() string {
 		fmt.Fprintf(&b, "  token p95, %-6s %5.1f s at the base price, %5.1f at twice, %5.1f at eight times; at half the speed %5.1f\n",
 			kind, t.Base, t.Twice, t.Eight, half.Base)
 	}
-	fmt.Fprintf(&b, "  time ran %.1f times faster than the clock; p95 of the server's answers %.0f ms; faults %v; solved too late %d",
-		r.Compress, 1000*r.Latency, r.Faults, r.Lost)
+	fmt.Fprintf(&b, "  time ran %.1f times faster than the clock (asked %.0f); the generator was up to %.0f ms late (p99), the server's answers took %.0f ms (p95), %.0f ms (p99)\n",
+		r.Compress, r.Asked, 1000*r.Lateness, 1000*r.Latency, 1000*r.Slowest)
+	fmt.Fprintf(&b, "  faults %v; solved too late %d; the run took %.0f s, %.0f s of processor time, %.0f MB", r.Faults, r.Lost, r.Cost.Wall, r.Cost.CPU, r.Cost.Peak)
 	return b.String()
 }
