@@ -211,10 +211,13 @@ func (g *Guard) weigh(r Request, carrier bool, v Verdict) Verdict {
 	return v
 }
 
-// Failed notes a wrong solution; it counts against the sender's network, or visitor where many share an address.
+// Failed notes a wrong solution, or a challenge that is not ours. It counts against the sender's network, or visitor where many
+// share an address, and as several calls.
 func (g *Guard) Failed(r Request) {
 	r.Address = r.Address.Unmap().WithZone("")
-	g.recent.add(g.suspect(r, g.carriers.contains(r.Address)), failed, g.clock())
+	carrier := g.carriers.contains(r.Address)
+	g.recent.add(g.suspect(r, carrier), failed, g.clock())
+	g.limits.Charge(r.Action, limit.Subject{Address: r.Address, Carrier: carrier, Visitor: r.Visitor, User: r.User})
 }
 
 // Check verifies a solution of a puzzle that this fleet issued: parameters, then work, one sub-puzzle after the other.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -214,6 +215,51 @@ func TestGuard_RefusalsCannotFloodTheLog(t *testing.T) {
 	}
 	if n := bytes.Count(log.Bytes(), []byte("\n")); n != maxRefusalLines {
 		t.Fatalf("%d lines", n)
+	}
+}
+
+func TestGuard_WhoeverSendsJunkHasNoCallsLeftAndNobodyElseSuffers(t *testing.T) {
+	w := newWall()
+	g := newGuard(t, Config{Carriers: prefixList("203.0.113.0/24")}, Deps{Clock: w.now})
+	worked := func(address string, calls int) (n int) {
+		for i := range calls {
+			r := arriving(address)
+			r.Action, r.Visitor = ActionJoin, [16]byte{byte(i)} // a fresh visitor each time is no help
+			if g.Judge(t.Context(), r).Allow {
+				n++
+				g.Failed(r)
+			}
+		}
+		return n
+	}
+	joins := func(address string, calls int) (n int) {
+		for range calls {
+			r := arriving(address)
+			if r.Action = ActionJoin; g.Judge(t.Context(), r).Allow {
+				n++
+			}
+		}
+		return n
+	}
+	if n := worked("192.0.2.1", 1000); n > 4 {
+		t.Errorf("%d wrong solutions of one address were worked on", n)
+	}
+	if n := joins("192.0.2.2", 40); n != 40 {
+		t.Errorf("a neighbour of the /24 has %d joins", n)
+	}
+	w.advance(11 * time.Second)
+	if n := worked("192.0.2.1", 1000); n != 1 {
+		t.Errorf("%d more after 11 s", n)
+	}
+	all := 0
+	for host := range 250 {
+		all += worked(fmt.Sprintf("198.51.100.%d", host+1), 10)
+	}
+	if all > 110 { // the /24's 600 calls, six a time, and what refills meanwhile
+		t.Errorf("%d wrong solutions of one /24 were worked on", all)
+	}
+	if n := worked("203.0.113.9", 500); n < 150 {
+		t.Errorf("a listed carrier's address was shut after %d wrong solutions of strangers", n)
 	}
 }
 

@@ -73,6 +73,10 @@ func TestEnter_EveryByteOfTheTokenTamperedIsRefused(t *testing.T) {
 	}
 }
 
+// keyOfProblem is what problems of a kind name; those about a challenge or a token name that.
+var keyOfProblem = map[string]string{"not-solved": "solution", "foreign-challenge": "challenge", "other-room": "challenge", "other-visitor": "challenge",
+	"foreign-token": "token", "no-place": HeaderToken}
+
 // header is what a request of the table carries.
 type header map[string]string
 
@@ -171,6 +175,9 @@ func TestBadInput_IsAProblemThatSaysWhatToDo(t *testing.T) {
 		var said struct{ Detail, Key, Expected string }
 		if r.into(t, &said); said.Detail == "" && (said.Key == "" || said.Expected == "") {
 			t.Errorf("%s: nobody is told what to do: %s", c.name, r.body)
+		}
+		if about := keyOfProblem[c.kind]; about != "" && said.Key != about && said.Key != "token" && said.Key != "challenge" {
+			t.Errorf("%s: the problem names %q, want %q", c.name, said.Key, about)
 		}
 	}
 }

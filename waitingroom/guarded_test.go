@@ -234,6 +234,36 @@ func TestJoin_ChecksInTheOrderOfCost(t *testing.T) {
 	}
 }
 
+func TestJoin_WhoIsAboveALimitIsRefusedUnread(t *testing.T) {
+	g := openGuarded(t)
+	g.gate.verdict = func(Visit) Verdict { return Verdict{Status: http.StatusTooManyRequests, RetryAfter: 3 * time.Second} }
+	for _, body := range []string{`{`, `{"challenge":"", "solution":""}`, strings.Repeat("x", 60_000)} {
+		r := g.fan.do("POST", "/rooms/2/join", "application/json", []byte(body))
+		if r.status != http.StatusTooManyRequests || r.kind(t) != "too-many-requests" {
+			t.Errorf("%d %s", r.status, r.body)
+		}
+	}
+}
+
+func TestJoin_AForgedChallengeCountsAsAFailure(t *testing.T) {
+	g := openGuarded(t)
+	forged, late := g.challenge, g.challenge.Place
+	forged.Instant--
+	late.Instant -= token.ChallengeLife
+	expired, _ := g.signed(late, work)
+	for i, c := range []struct {
+		challenge string
+		kind      string
+		status    int
+		failures  int64
+	}{{g.text(forged), "foreign-challenge", http.StatusForbidden, 1}, {expired, "expired", http.StatusGone, 1}} {
+		g.turnsAway(c.kind, c.challenge, g.solution, c.status, c.kind)
+		if n := g.gate.failed.Load(); n != c.failures {
+			t.Errorf("%d: %d failures, want %d", i, n, c.failures)
+		}
+	}
+}
+
 func TestArrive_AnExpiredChallengeIsRenewedOnceAndNotTwice(t *testing.T) {
 	g := openGuarded(t)
 	old := g.challenge.Place

@@ -83,17 +83,17 @@ func (e *Edge) invited(room Room, code string) (wire.Invite, error) {
 		err = web.Unprocessable("invite", "the invite code as it was given out, or none")
 	case errors.Is(err, token.ErrKey), errors.Is(err, token.ErrMAC):
 		err = problem(http.StatusForbidden, "foreign-invite", "Not an invite of ours",
-			"This invite code was not given out here, or long ago."+without).With("key", "invite")
+			"This invite code was not given out here, or long ago."+without).About("invite")
 	case errors.Is(err, token.ErrRoom):
 		err = problem(http.StatusForbidden, "other-room", "For another room",
-			"This invite code belongs to another waiting room. Please use it there."+without).With("key", "invite")
+			"This invite code belongs to another waiting room. Please use it there."+without).About("invite")
 	case errors.Is(err, token.ErrFuture):
 		p := problem(http.StatusForbidden, "ahead-of-time", "Ahead of time", "This invite code is from the future by our clock. Please try "+
-			"again in a moment.").With("key", "invite")
+			"again in a moment.").About("invite")
 		p.RetryAfter = retrySoon
 		err = p
 	case errors.Is(err, token.ErrExpired):
-		err = problem(http.StatusGone, "expired", "Too late", "This invite code is not good any more."+without).With("key", "invite")
+		err = problem(http.StatusGone, "expired", "Too late", "This invite code is not good any more."+without).About("invite")
 	}
 	return wire.Invite{}, err
 }

@@ -33,14 +33,10 @@ type placeAnswer struct {
 	Queue    string `json:"queue"`
 }
 
-// postJoin checks in the order of cost: form, limits, signature, expiry, binding, work. Then the token is minted and the
-// join recorded.
+// postJoin checks in the order of cost: limits, form, signature, expiry, binding, work. Then the token is minted and the join
+// recorded. Whoever is above a limit, which wrong solutions bring one to quickly, is refused before their body is read.
 func (e *Edge) postJoin(ctx *fasthttp.RequestCtx) error {
 	room, err := e.room(ctx)
-	if err != nil {
-		return err
-	}
-	signed, solution, err := e.joinInput(ctx, room)
 	if err != nil {
 		return err
 	}
@@ -57,6 +53,10 @@ func (e *Edge) postJoin(ctx *fasthttp.RequestCtx) error {
 	if _, err := e.judge(ctx, within, visit); err != nil {
 		return err
 	}
+	signed, solution, err := e.joinInput(ctx, room)
+	if err != nil {
+		return err
+	}
 	now := e.now()
 	var late int64
 	if ch, _, _, err := wire.ParseChallenge(signed); err == nil {
@@ -65,6 +65,9 @@ func (e *Edge) postJoin(ctx *fasthttp.RequestCtx) error {
 	ch, err := e.deps.Keys.VerifyChallenge(signed, room.ID, who.hash, now, late)
 	if err != nil {
 		e.metrics.refused.WithLabelValues("challenge").Inc()
+		if errors.Is(err, token.ErrMAC) || errors.Is(err, token.ErrKey) {
+			e.deps.Guard.Failed(visit)
+		}
 		return tokenProblem(err, "challenge")
 	}
 	if err := e.work(&ch, solution, visit, now); err != nil {
@@ -109,7 +112,7 @@ func (e *Edge) work(ch *wire.Challenge, solution []byte, visit Visit, now int64)
 		e.deps.Guard.Failed(visit)
 		e.metrics.refused.WithLabelValues("work").Inc()
 		return problem(http.StatusUnprocessableEntity, "not-solved", "Not a solution", "This does not solve the puzzle. Your "+
-			"place is saved while the challenge is valid: solve it again and send it once more.").With("key", "solution")
+			"place is saved while the challenge is valid: solve it again and send it once more.").About("solution")
 	}
 	return nil
 }

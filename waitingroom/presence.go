@@ -165,7 +165,7 @@ func (e *Edge) provesPresence(room int64, t *wire.Token, proof presenceProof, pr
 	}
 	if e.deps.Guard.Check(presenceSeed(t.ID, chain), price, solution) != nil {
 		return problem(http.StatusUnprocessableEntity, "not-solved", "Not a solution", "This does not solve the puzzle. Your place is "+
-			"saved: ask again without it to get a new one.").With("key", "presence.solution")
+			"saved: ask again without it to get a new one.").About("presence.solution")
 	}
 	return nil
 }

@@ -40,13 +40,13 @@ func tokenProblem(err error, what string) error {
 		return web.BadRequest(what, "the "+what+" as it was given out")
 	case errors.Is(err, token.ErrKey), errors.Is(err, token.ErrMAC):
 		return problem(http.StatusForbidden, "foreign-"+what, "Not from this waiting room",
-			"This "+what+" was not given out here, or long ago."+arriveAgain).With("key", what)
+			"This "+what+" was not given out here, or long ago."+arriveAgain).About(what)
 	case errors.Is(err, token.ErrRoom):
 		return problem(http.StatusForbidden, "other-room", "For another room",
-			"This "+what+" belongs to another waiting room. Please use it there.").With("key", what)
+			"This "+what+" belongs to another waiting room. Please use it there.").About(what)
 	case errors.Is(err, token.ErrVisitor):
 		return problem(http.StatusForbidden, "other-visitor", "Somebody else's place",
-			"This "+what+" belongs to another browser. A place cannot be passed on."+arriveAgain).With("key", what)
+			"This "+what+" belongs to another browser. A place cannot be passed on."+arriveAgain).About(what)
 	case errors.Is(err, token.ErrFuture):
 		p := problem(http.StatusForbidden, "ahead-of-time", "Ahead of time",
 			"This "+what+" is from the future by our clock. Please try again in a moment.")

@@ -94,7 +94,7 @@ func (e *Edge) token(ctx *fasthttp.RequestCtx, room int64, who visitor) (wire.To
 	text := tokenText(ctx, room)
 	if text == "" {
 		return wire.Token{}, problem(fasthttp.StatusForbidden, "no-place", "No place in line",
-			"The request carries no queue token."+arriveAgain).With("key", HeaderToken)
+			"The request carries no queue token."+arriveAgain).About(HeaderToken)
 	}
 	b, err := token.FromText(text, wire.TokenSize)
 	if err != nil {

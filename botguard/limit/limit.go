@@ -187,6 +187,29 @@ func (l *Limiter) Take(ctx context.Context, actionName string, s Subject) Decisi
 	return best
 }
 
+// Charge makes a call that was let through and came to nothing, such as a wrong solution, count as Rule.Failed calls more in
+// tier one. Whoever sends nothing else has then as good as no calls, and is refused before anybody reads what they send. It
+// never keeps a bucket empty for longer than the charge itself takes to fill.
+func (l *Limiter) Charge(actionName string, s Subject) {
+	a := l.actions[actionName]
+	if a == nil {
+		a = l.other
+	}
+	s.Address = s.Address.Unmap().WithZone("")
+	now := int64(l.clock().Sub(l.start))
+	for i := range a.rules {
+		r := &a.rules[i]
+		if r.Failed == 0 {
+			continue
+		}
+		kind := r.keyOf(s)
+		more := int64(r.Failed) * max(1, r.every/l.factor(r, s))
+		if !l.table.charge(now, l.hash(l.keys, r, kind, s), more, r.full) {
+			l.table.chargeShared(now, l.hash(l.keys, r, kind.parent(), s), more, r.full)
+		}
+	}
+}
+
 // local is tier one's decision by one rule.
 func (l *Limiter) local(r *rule, s Subject, now int64) Decision {
 	factor := l.factor(r, s)

@@ -87,6 +87,65 @@ func TestLimiter_BurstThenRate(t *testing.T) {
 	}
 }
 
+func TestLimiter_AFailureCountsAsSeveralCallsAndLocksNobodyOutForLong(t *testing.T) {
+	w := newWall()
+	l := newLimiter(t, one(Rule{Name: "try", Key: KeyAddress, Rate: 60, Burst: 20, Failed: 4}), Deps{Clock: w.now})
+	bad, good := from("192.0.2.1"), from("192.0.2.2")
+	tries := 0
+	for ; l.Take(t.Context(), "try", bad).Allowed; tries++ {
+		l.Charge("try", bad)
+	}
+	if tries != 4 {
+		t.Errorf("%d tries that failed, want 4: five calls each", tries)
+	}
+	for range 100 { // of requests that were under way
+		l.Charge("try", bad)
+	}
+	d := l.Take(t.Context(), "try", bad)
+	if d.Allowed || d.RetryAfter != 5*time.Second {
+		t.Errorf("after many more failures: %+v", d)
+	}
+	if n := allowed(l, good, 30); n != 20 {
+		t.Errorf("a neighbour has %d calls", n)
+	}
+	w.advance(5 * time.Second)
+	if n := allowed(l, bad, 5); n != 1 {
+		t.Errorf("%d calls when the charge is over, want 1", n)
+	}
+	total := 0
+	for range 300 {
+		w.advance(time.Second)
+		if l.Take(t.Context(), "try", bad).Allowed {
+			l.Charge("try", bad)
+			total++
+		}
+	}
+	if total < 58 || total > 61 {
+		t.Errorf("%d tries in 300 s, want one in five", total)
+	}
+	l.Charge("other", bad) // rules without the charge have none
+	if n := int(l.Take(t.Context(), "other", bad).Remaining); n != 199 {
+		t.Errorf("%d calls remain elsewhere", n)
+	}
+}
+
+func TestLimiter_FailuresOfKeysWithoutRoomCountInTheirNetwork(t *testing.T) {
+	w := newWall()
+	l := newLimiter(t, Config{Keys: 1, Actions: map[string][]Rule{"try": {{Name: "try", Key: KeyAddress, Rate: 60, Burst: 20, Failed: 9}}}}, Deps{Clock: w.now})
+	worked := 0
+	for i := range 100_000 { // far more than there are slots, all of one /24's 256 addresses and beyond
+		s := Subject{Address: netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)})}
+		if l.Take(t.Context(), "try", s).Allowed {
+			worked++
+			l.Charge("try", s)
+		}
+	}
+	// Slots hold two tries each, and so do the buckets of networks that the rest shares.
+	if most := 2 * (shards*probes + shards*int(l.table.over+1)); worked > most {
+		t.Errorf("%d tries, want at most %d", worked, most)
+	}
+}
+
 func TestLimiter_KeysAreWhatTheRuleSays(t *testing.T) {
 	same := func(kind KeyKind, a, b Subject) bool {
 		l := newLimiter(t, one(Rule{Name: "try", Key: kind, Rate: 1, Burst: 1}), Deps{Clock: newWall().now})
@@ -206,12 +265,13 @@ func TestDecision_HeadersFollowTheDraft(t *testing.T) {
 func TestConfig_WrongRulesAreNamed(t *testing.T) {
 	good := Rule{Name: "x", Key: KeyAddress, Rate: 1}
 	for want, change := range map[string]func(*Rule){
-		"name":  func(r *Rule) { r.Name = "a b" },
-		"key":   func(r *Rule) { r.Key = "mac" },
-		"rate":  func(r *Rule) { r.Rate = 0 },
-		"burst": func(r *Rule) { r.Burst = -1 },
-		"per":   func(r *Rule) { r.Per = time.Millisecond },
-		"fill":  func(r *Rule) { r.Per, r.Burst = 24*time.Hour, 1_000_000 },
+		"name":   func(r *Rule) { r.Name = "a b" },
+		"key":    func(r *Rule) { r.Key = "mac" },
+		"rate":   func(r *Rule) { r.Rate = 0 },
+		"failed": func(r *Rule) { r.Failed = -1 },
+		"burst":  func(r *Rule) { r.Burst = -1 },
+		"per":    func(r *Rule) { r.Per = time.Millisecond },
+		"fill":   func(r *Rule) { r.Per, r.Burst = 24*time.Hour, 1_000_000 },
 	} {
 		r := good
 		change(&r)

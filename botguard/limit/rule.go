@@ -90,6 +90,7 @@ type Rule struct {
 	Per    time.Duration `yaml:"per" default:"1m" help:"the period"`
 	Burst  int           `yaml:"burst" help:"calls at once; 0 means the rate"`
 	Shared bool          `yaml:"shared" help:"count in the shared store too"`
+	Failed int           `yaml:"failed" help:"how many further calls a wrong solution counts as; 0 for none"`
 }
 
 const (
@@ -123,6 +124,8 @@ func (r Rule) Validate() error {
 		return fmt.Errorf("%s.burst: expected 1 to %d, got %d", r.Name, maxRate, r.Burst)
 	case r.Per < time.Second || r.Per > maxPer:
 		return fmt.Errorf("%s.per: expected 1s to %s, got %s", r.Name, maxPer, r.Per)
+	case r.Failed < 0 || r.Failed > r.Burst:
+		return fmt.Errorf("%s.failed: expected 0 to the burst, %d, got %d", r.Name, r.Burst, r.Failed)
 	case float64(r.Per)/float64(r.Rate)*float64(r.Burst) > float64(maxFull):
 		return fmt.Errorf("%s.burst: an empty bucket would take more than %s to fill", r.Name, maxFull)
 	}

@@ -72,6 +72,32 @@ func (t *table) takeShared(now int64, parent uint64, every, full int64) outcome 
 	return step(&s.overflow[parent&t.over], now, every, full)
 }
 
+// charge takes more from a key's bucket, in ns; false where the key has no slot. Below empty it goes by the charge at most.
+func (t *table) charge(now int64, key uint64, more, full int64) bool {
+	if key == 0 {
+		key = 1
+	}
+	s := &t.shards[key>>56%shards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tat := s.find(now, key, t.mask)
+	if tat != nil {
+		*tat = charged(*tat, now, more, full)
+	}
+	return tat != nil
+}
+
+// chargeShared takes it from the bucket of the parent network.
+func (t *table) chargeShared(now int64, parent uint64, more, full int64) {
+	s := &t.shards[parent>>56%shards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	tat := &s.overflow[parent&t.over]
+	*tat = charged(*tat, now, more, full)
+}
+
+func charged(tat, now, more, full int64) int64 { return min(max(tat, now)+more, now+full+more) }
+
 // find returns the key's tat, in a slot taken over if need be; nil when there is no room.
 func (s *shard) find(now int64, key, mask uint64) *int64 {
 	var free *slot

@@ -177,7 +177,7 @@ func flood(b *testing.B, f flooder) error {
 		return err
 	}
 	honest = honest[len(honest)/3:]
-	var sent, refused, next atomic.Int64
+	var sent, refused, worked, next atomic.Int64
 	began, stop, wg := time.Now(), make(chan struct{}), sync.WaitGroup{}
 	for range floodCallers {
 		wg.Go(func() {
@@ -198,6 +198,9 @@ func flood(b *testing.B, f flooder) error {
 					if status != fasthttp.StatusOK {
 						refused.Add(1)
 					}
+					if status == fasthttp.StatusUnprocessableEntity {
+						worked.Add(1)
+					}
 				}
 			}
 		})
@@ -213,8 +216,8 @@ func flood(b *testing.B, f flooder) error {
 		return fmt.Errorf("%d bogus solutions were taken", sent.Load()-refused.Load())
 	}
 	p99 := times[len(times)*99/100]
-	fmt.Fprintf(os.Stderr, "bare %.0f/s, bogus %.0f/s; honest p50 %v, p99 %v, and without the flood %v, %v\n", bare, rate,
-		times[len(times)/2], p99, calm[len(calm)/2], calm[len(calm)*99/100])
+	fmt.Fprintf(os.Stderr, "bare %.0f/s, bogus %.0f/s of which %.1f %% cost a sub-puzzle; honest p50 %v, p99 %v, and without the flood %v, %v\n", bare, rate,
+		100*float64(worked.Load())/float64(sent.Load()), times[len(times)/2], p99, calm[len(calm)/2], calm[len(calm)*99/100])
 	b.ReportMetric(float64(p99.Microseconds())/1000, "bench:guard.flood:ms")
 	b.ReportMetric(rate/bare, "ratio:guard.flood")
 	return nil

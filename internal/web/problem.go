@@ -87,6 +87,13 @@ func (p *Problem) With(name string, value any) *Problem {
 	return &q
 }
 
+// About returns a copy that names what in the request is wrong.
+func (p *Problem) About(key string) *Problem {
+	q := *p
+	q.Key = key
+	return &q
+}
+
 // Because returns a copy with another detail.
 func (p *Problem) Because(detail string) *Problem {
 	q := *p
@@ -145,6 +152,9 @@ func (p *Problem) headers(set func(name, value string)) {
 
 // document is the problem as JSON. A value in Extra that JSON cannot hold costs the extras, not the answer.
 func (p *Problem) document() []byte {
+	if len(p.Extra) == 0 {
+		return p.plain()
+	}
 	members := make(map[string]any, len(p.Extra)+7)
 	for name, value := range p.Extra {
 		members[name] = value
@@ -170,6 +180,28 @@ func (p *Problem) document() []byte {
 		return q.document()
 	}
 	return fmt.Appendf(nil, `{"status":%d}`, p.status())
+}
+
+// plain is the document of a problem without extras, members in the same order. Floods are answered with these.
+func (p *Problem) plain() []byte {
+	b := append(make([]byte, 0, 512), '{')
+	text := func(name, value string) {
+		if value == "" {
+			return
+		}
+		b = append(append(append(b, '"'), name...), `":`...)
+		b, _ = jsontext.AppendQuote(b, value) // the error says that invalid UTF-8 was replaced
+		b = append(b, ',')
+	}
+	text("detail", p.Detail)
+	text("expected", p.Expected)
+	text("instance", p.Instance)
+	text("key", p.Key)
+	b = append(strconv.AppendInt(append(b, `"status":`...), int64(p.status()), 10), ',')
+	text("title", p.title())
+	text("type", p.kind())
+	b[len(b)-1] = '}'
+	return b
 }
 
 // kind is Type with its default.

@@ -293,6 +293,18 @@ func TestProblem_WriteHTTPSaysTheSame(t *testing.T) {
 	}
 }
 
+func TestProblem_WithoutExtrasItIsTheSameDocument(t *testing.T) {
+	for _, p := range []*Problem{{}, Conflict("taken"), BadRequest("a\"b", "<c>\n"), Unavailable(time.Second), NotFound("\xff\u2028é"),
+		{Status: 422, Type: "/problems/x", Title: "X", Instance: "urn:x", Key: "k", Expected: "e", Detail: "d"}} {
+		plain := string(p.document())
+		q := *p
+		q.Extra = map[string]any{"detail": "ignored"} // the long way, and nothing more to say
+		if long := string(q.document()); plain != long {
+			t.Errorf("%s, want %s", plain, long)
+		}
+	}
+}
+
 func TestProblem_UnwritableExtraCostsTheExtraOnly(t *testing.T) {
 	if got := string(Conflict("x").With("f", func() {}).document()); !strings.Contains(got, `"status":409`) {
 		t.Error(got)
