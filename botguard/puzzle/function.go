@@ -22,12 +22,12 @@ type mulSlot struct {
 }
 
 // shiftSlot computes one of nine operations without a branch: a fresh random program would defeat branch prediction.
-// Shift: right by n, with the bits that leave (rot) or the sign (sar) coming in from the left. Combine with src: xor,
-// or an addition of src, negated first for subtract.
+// Shift: rotated right by n, with what came in from the left kept (a rotation), cleared, or replaced by the sign. Combine with
+// src: xor, or src times 1 or -1 added.
 type shiftSlot struct {
-	dst, src, n   uint8
-	rot, sar      uint64 // all ones or all zero
-	xor, add, neg uint64 // all ones or all zero
+	dst, src, n uint8
+	keep, sign  uint64 // bits that stay as they were rotated, bits that become the sign
+	xor, times  uint64 // all ones or 0; 1, -1 or 0
 }
 
 // program is eight slots in the order G S M S M S M, loop test, S.
@@ -47,15 +47,20 @@ type function struct {
 // defeat branch prediction here too.
 type tables struct {
 	order [orders][slotCount]uint8 // the permutations that name source registers
-	shift [9]shiftSlot             // by kind; without destination, source and count
+	shift [9 * 3]shiftSlot         // by kind * 3 + count - 1, where a rotation's count does not matter; without destination, source and count
 	mul   [9]mulSlot               // by pre-operation * 3 + number of the immediate; without destination and source
 }
 
 func (t *tables) fill() {
-	for kind := range t.shift {
-		shift, combine := kind/3, kind%3
-		t.shift[kind] = shiftSlot{
-			rot: mask(shift == 0), sar: mask(shift == 1), xor: mask(combine == 0), add: mask(combine != 0), neg: mask(combine == 2),
+	for i := range t.shift {
+		shift, combine, in := i/9, i/3%3, ^(^uint64(0) >> (1 + i%3))
+		keep := ^(in & mask(shift != 0))
+		t.shift[i] = shiftSlot{keep: keep, sign: in & mask(shift == 1), xor: mask(combine == 0)}
+		switch combine {
+		case 1:
+			t.shift[i].times = 1
+		case 2:
+			t.shift[i].times = ^uint64(0)
 		}
 	}
 	for i, immediate := range [3]uint64{1, 9, 33} {
@@ -112,8 +117,11 @@ func destinations(x *[16]uint64) (d [slotCount]uint8) {
 }
 
 func (s *shiftSlot) fill(kind uint32, immediate uint64, t *tables) {
-	*s = t.shift[kind%9]
-	s.n = 1 + uint8(immediate%63&s.rot|immediate%3&^s.rot)
+	kind %= 9
+	short := immediate % 3
+	*s = t.shift[kind*3+uint32(short)]
+	rot := uint64(int64(kind)-3) >> 63 // 1 for a rotation
+	s.n = 1 + uint8(short+(immediate%63-short)&-rot)
 }
 
 func mask(on bool) uint64 {
@@ -191,10 +199,8 @@ func (p *program) runMemory(r *[regMask + 1]uint64, pad *[padWords]uint64, left 
 
 func (s *shiftSlot) apply(r *[regMask + 1]uint64, src uint64) {
 	a := r[s.dst&regMask]
-	sign := uint64(int64(a) >> 63)
-	in := a&s.rot | sign&s.sar
-	y := a>>(s.n&63) | in<<(-s.n&63)
-	r[s.dst&regMask] = (y ^ src&s.xor) + ((src^s.neg)-s.neg)&s.add
+	y := bits.RotateLeft64(a, -int(s.n))&s.keep | uint64(int64(a)>>63)&s.sign
+	r[s.dst&regMask] = (y ^ src&s.xor) + src*s.times
 }
 
 func (m *mulSlot) apply(r *[regMask + 1]uint64, src uint64) {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"fairgate/botguard/puzzle"
 	"fairgate/internal/crowd/bots"
 )
 
@@ -89,14 +90,17 @@ func (f flooder) place(n uint32, honest bool) (p floodPlace, err error) {
 		return p, fmt.Errorf("arrive: status %d: %w", status, err)
 	}
 	solution := make([]byte, 8*a.Puzzle.SubPuzzles)
-	if _, err := rand.Read(solution); err != nil {
+	var seed [32]byte
+	if _, err := hex.Decode(seed[:], []byte(a.Puzzle.Seed)); err != nil {
 		return p, err
 	}
-	if honest {
-		var seed [32]byte
-		if _, err := hex.Decode(seed[:], []byte(a.Puzzle.Seed)); err != nil {
+	first := puzzle.Params{Algorithm: puzzle.HashWXID, SubPuzzles: 1, K: a.Puzzle.K, Difficulty: a.Puzzle.Difficulty}
+	for err := error(nil); err == nil; err = puzzle.NewHashWX().Verify(seed, first, solution[:first.Size()]) {
+		if _, err := rand.Read(solution); err != nil { // at so low a price some would be right by chance
 			return p, err
 		}
+	}
+	if honest {
 		solution = solution[:0]
 		for sub := range a.Puzzle.SubPuzzles {
 			nonce, err := solve(a.Puzzle.Algorithm, seed, sub, a.Puzzle.K, a.Puzzle.Difficulty)
