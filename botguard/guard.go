@@ -102,9 +102,12 @@ type Guard struct {
 	clock    func() time.Time
 	log      *slog.Logger
 	logged   atomic.Uint64 // seconds since the epoch in the high bits, lines in it in the low 16
-	verdicts *prometheus.CounterVec
+	verdicts verdicts
 	rulings  rulings // that Rulings has not given out yet
 }
+
+// verdicts counts verdicts by kind.
+type verdicts struct{ allowed, limited, refused, otherLane prometheus.Counter }
 
 // New makes a guard; Config must have a secret.
 func New(c Config, d Deps) (*Guard, error) {
@@ -145,14 +148,16 @@ func New(c Config, d Deps) (*Guard, error) {
 	}); err != nil {
 		return nil, fmt.Errorf("botguard: %w", err)
 	}
-	g.verdicts = prometheus.NewCounterVec(prometheus.CounterOpts{
+	counts := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "fairgate_botguard_verdicts_total", Help: "Verdicts by kind: allowed, limited, refused, other-lane.",
 	}, []string{"kind"})
 	if d.Metrics != nil {
-		if err := d.Metrics.Register(g.verdicts); err != nil {
+		if err := d.Metrics.Register(counts); err != nil {
 			return nil, fmt.Errorf("botguard: %w", err)
 		}
 	}
+	of := func(kind string) prometheus.Counter { return counts.WithLabelValues(kind) }
+	g.verdicts = verdicts{allowed: of("allowed"), limited: of("limited"), refused: of("refused"), otherLane: of("other-lane")}
 	return g, nil
 }
 
@@ -169,11 +174,11 @@ func (g *Guard) Judge(ctx context.Context, r Request) Verdict {
 		g.recent.add(g.suspect(r, carrier), limited, g.clock())
 		v.Allow, v.Status, v.RetryAfter = false, http.StatusTooManyRequests, d.RetryAfter
 		v.Reasons = []string{"limit " + d.Rule}
-		g.verdicts.WithLabelValues("limited").Inc()
+		g.verdicts.limited.Inc()
 		return v
 	}
 	if r.Action != ActionArrive && r.Action != ActionJoin {
-		g.verdicts.WithLabelValues("allowed").Inc()
+		g.verdicts.allowed.Inc()
 		return v
 	}
 	return g.weigh(r, carrier, v)
@@ -193,18 +198,18 @@ func (g *Guard) weigh(r Request, carrier bool, v Verdict) Verdict {
 	if result.Action != risk.Allow || len(result.Matches) > 0 {
 		v.Reasons = result.Explain()
 	}
-	kind, code := "allowed", ""
+	kind, code := g.verdicts.allowed, ""
 	switch result.Action {
 	case risk.Refuse:
-		kind = "refused"
+		kind = g.verdicts.refused
 		v.Allow, v.Status, v.AppealCode = false, http.StatusForbidden, g.appealCode(r, now)
 		if g.tell(r.Action, v, now) {
 			code = v.AppealCode
 		}
 	case risk.Lane:
-		kind, v.Lane = "other-lane", LaneShared
+		kind, v.Lane = g.verdicts.otherLane, LaneShared
 	}
-	g.verdicts.WithLabelValues(kind).Inc()
+	kind.Inc()
 	if len(result.Matches) > 0 {
 		g.rulings.note(rulingKey{r.Room, r.Action, result.Held, result.Action, code}, Ruling{Factor: result.Factor, Score: result.Score}, result.Explain, now)
 	}

@@ -15,6 +15,8 @@ type Decision struct {
 	Remaining  int64         // calls left at once
 	Reset      time.Duration // until all of Limit is available again
 	RetryAfter time.Duration // until a call would be allowed; 0 when this one was
+
+	policy string // Headers' first value where it was made before
 }
 
 // tighter returns whichever leaves less.
@@ -36,12 +38,20 @@ func (d Decision) Headers() (policy, limit string) {
 	if d.Rule == "" {
 		return "", ""
 	}
-	policy = `"` + d.Rule + `";q=` + strconv.FormatInt(d.Limit, 10) + ";w=" + Seconds(d.Window)
-	limit = `"` + d.Rule + `";r=` + strconv.FormatInt(d.Remaining, 10) + ";t=" + Seconds(d.Reset)
-	return policy, limit
+	if policy = d.policy; policy == "" {
+		policy = policyOf(d.Rule, d.Limit, d.Window)
+	}
+	var text [maxName + 48]byte
+	b := append(append(append(text[:0], '"'), d.Rule...), `";r=`...)
+	b = append(strconv.AppendInt(b, d.Remaining, 10), ";t="...)
+	return policy, string(strconv.AppendInt(b, wholeSeconds(d.Reset), 10))
+}
+
+func policyOf(rule string, limit int64, window time.Duration) string {
+	return `"` + rule + `";q=` + strconv.FormatInt(limit, 10) + ";w=" + Seconds(window)
 }
 
 // Seconds writes a duration as whole seconds, rounded up: the form of Retry-After.
-func Seconds(d time.Duration) string {
-	return strconv.FormatInt(int64((max(d, 0)+time.Second-1)/time.Second), 10)
-}
+func Seconds(d time.Duration) string { return strconv.FormatInt(wholeSeconds(d), 10) }
+
+func wholeSeconds(d time.Duration) int64 { return int64((max(d, 0) + time.Second - 1) / time.Second) }

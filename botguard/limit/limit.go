@@ -135,7 +135,7 @@ func New(c Config, d Deps) (*Limiter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("limit: %w", err)
 	}
-	if l.actions, err = compile(c.Actions, m); err != nil {
+	if l.actions, err = compile(c.Actions, l.carrier, m); err != nil {
 		return nil, fmt.Errorf("limit: %w", err)
 	}
 	l.other = l.actions[ActionDefault]
@@ -223,6 +223,10 @@ func (l *Limiter) local(r *rule, s Subject, now int64) Decision {
 	d := Decision{
 		Allowed: late.wait == 0, Rule: r.Name, Limit: int64(r.Burst) * factor, Window: time.Duration(full),
 		Remaining: max(0, (full-late.used)/every), Reset: time.Duration(late.used), RetryAfter: time.Duration(late.wait),
+		policy: r.policy[0],
+	}
+	if factor != 1 {
+		d.policy = r.policy[1]
 	}
 	return d
 }

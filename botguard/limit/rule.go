@@ -94,6 +94,7 @@ type Rule struct {
 }
 
 const (
+	maxName = 40
 	maxRate = 1_000_000
 	maxPer  = 24 * time.Hour
 	maxFull = 7 * 24 * time.Hour // how long an exhausted bucket may take to fill
@@ -138,7 +139,7 @@ func validName(s string) bool {
 			return false
 		}
 	}
-	return s != "" && len(s) <= 40
+	return s != "" && len(s) <= maxName
 }
 
 func checkRules(rules []Rule) error {
@@ -169,6 +170,7 @@ type rule struct {
 	every   int64  // ns between two calls in the long run
 	full    int64  // ns that an empty bucket takes to fill
 	crowded prometheus.Counter
+	policy  [2]string // of an address, of a listed carrier's address
 }
 
 func nameID(name string) uint64 {
@@ -191,7 +193,7 @@ type action struct {
 }
 
 // compile lays the configured actions over the embedded ones.
-func compile(configured map[string][]Rule, m *metrics) (map[string]*action, error) {
+func compile(configured map[string][]Rule, carrier int64, m *metrics) (map[string]*action, error) {
 	all, err := DefaultRules()
 	if err != nil {
 		return nil, err
@@ -215,9 +217,11 @@ func compile(configured map[string][]Rule, m *metrics) (map[string]*action, erro
 			seen[r.Name] = name
 			r = r.withDefaults()
 			every := max(1, int64(r.Per)/int64(r.Rate))
-			a.rules = append(a.rules, rule{
-				Rule: r, id: nameID(r.Name), every: every, full: every * int64(r.Burst), crowded: m.crowded,
-			})
+			ready := rule{Rule: r, id: nameID(r.Name), every: every, full: every * int64(r.Burst), crowded: m.crowded}
+			for i, factor := range [2]int64{1, carrier} {
+				ready.policy[i] = policyOf(r.Name, int64(r.Burst)*factor, time.Duration(ready.full))
+			}
+			a.rules = append(a.rules, ready)
 		}
 		out[name] = a
 	}

@@ -1,9 +1,11 @@
 package risk
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Facts is what is known about a request. The zero value knows nothing; the names that rules use stand behind each.
@@ -85,7 +87,7 @@ const maxText = 512
 type condition struct {
 	rule   Rule
 	kind   factKind
-	needle string // lower case
+	needle []byte // lower case
 	number int
 }
 
@@ -99,7 +101,7 @@ func (r Rule) compile() (condition, error) {
 	case c.kind == unknownFact:
 		return c, fmt.Errorf("fact: %q is not known", r.Fact)
 	case c.kind == textFact && r.Is == "contains" && r.Value != "":
-		c.needle = strings.ToLower(r.Value)
+		c.needle = []byte(strings.ToLower(r.Value))
 	case c.kind == numberFact && (r.Is == "atLeast" || r.Is == "atMost"):
 		if c.number, err = strconv.Atoi(r.Value); err != nil {
 			return c, fmt.Errorf("value: expected a whole number, got %q", r.Value)
@@ -114,11 +116,28 @@ func (r Rule) compile() (condition, error) {
 }
 
 // lowered remembers the last text that was searched, in lower case: most rules that search look at the same one.
-type lowered struct{ fact, text string }
+type lowered struct {
+	fact string
+	text []byte
+	room [maxText]byte // for text without letters beyond ASCII
+}
 
-func (l *lowered) of(fact, s string) string {
-	if l.fact != fact {
-		l.fact, l.text = fact, strings.ToLower(s[:min(len(s), maxText)])
+func (l *lowered) of(fact, s string) []byte {
+	if l.fact == fact {
+		return l.text
+	}
+	s = s[:min(len(s), maxText)]
+	l.fact, l.text = fact, l.room[:len(s)]
+	for i := range len(s) {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			l.text = []byte(strings.ToLower(s))
+			break
+		}
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		l.room[i] = c
 	}
 	return l.text
 }
@@ -130,7 +149,7 @@ func (c *condition) holds(f *Facts, low *lowered) bool {
 		if c.rule.Is == "missing" {
 			return strings.TrimSpace(s) == ""
 		}
-		return strings.Contains(low.of(c.rule.Fact, s), c.needle)
+		return bytes.Contains(low.of(c.rule.Fact, s), c.needle)
 	case numberFact:
 		if c.rule.Is == "atLeast" {
 			return f.number(c.rule.Fact) >= c.number
