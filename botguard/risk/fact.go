@@ -118,28 +118,34 @@ func (r Rule) compile() (condition, error) {
 // lowered remembers the last text that was searched, in lower case: most rules that search look at the same one.
 type lowered struct {
 	fact string
-	text []byte
-	room [maxText]byte // for text without letters beyond ASCII
+	n    int
+	room [maxText]byte
+	long []byte // text with letters beyond ASCII, which may take more bytes in lower case
 }
 
 func (l *lowered) of(fact, s string) []byte {
-	if l.fact == fact {
-		return l.text
+	if l.fact != fact {
+		l.fill(fact, s[:min(len(s), maxText)])
 	}
-	s = s[:min(len(s), maxText)]
-	l.fact, l.text = fact, l.room[:len(s)]
+	if l.long != nil {
+		return l.long
+	}
+	return l.room[:l.n]
+}
+
+func (l *lowered) fill(fact, s string) {
+	l.fact, l.n, l.long = fact, len(s), nil
 	for i := range len(s) {
 		c := s[i]
 		if c >= utf8.RuneSelf {
-			l.text = []byte(strings.ToLower(s))
-			break
+			l.long = []byte(strings.ToLower(s))
+			return
 		}
 		if 'A' <= c && c <= 'Z' {
 			c += 'a' - 'A'
 		}
 		l.room[i] = c
 	}
-	return l.text
 }
 
 func (c *condition) holds(f *Facts, low *lowered) bool {
