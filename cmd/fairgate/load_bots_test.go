@@ -13,7 +13,7 @@ func TestBots_PeopleGetTheTickets(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a whole pre-queue takes a minute")
 	}
-	c := botsCommand{Scale: 0.02, Compress: 25, Shared: -1, Seed: 1, Within: 5 * time.Minute}
+	c := botsCommand{Scale: 0.02, Compress: 12, Shared: -1, Seed: 1, Within: 5 * time.Minute}
 	var b3 bots.Profile
 	for _, p := range bots.Profiles() {
 		if p.Name == "B3" {

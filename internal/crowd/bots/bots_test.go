@@ -192,6 +192,10 @@ func TestTable_TheSameRunIsReplacedAndThePlotShowsEach(t *testing.T) {
 	if !strings.Contains(rows[1], "0.7500") || !strings.HasSuffix(rows[1], "def") || !strings.HasSuffix(rows[2], "abc") {
 		t.Errorf("%q", rows)
 	}
+	table := strings.Join(rows, "\n") + "\n"
+	if !Has(table, "B1", "fcfs", 0.2, "abc") || Has(table, "B1", "draw", 0.2, "abc") || Has(table, "B1", "fcfs", 0.02, "abc") || Has("", "B1", "fcfs", 0.2, "abc") {
+		t.Error("which runs there are is not told apart by name, scale and commit")
+	}
 	if _, err := Merge("other\tcolumns\n", rows); err == nil {
 		t.Error("a foreign table was taken")
 	}

@@ -108,10 +108,10 @@ func Merge(table string, fresh []string) ([]string, error) {
 
 // Has says whether a table has a run's row, made by a commit.
 func Has(table string, profile, order string, scale float64, commit string) bool {
-	r := Rows([]Report{{Profile: profile, Order: order, Scale: scale}}, commit)[1]
-	begin := strings.Join(strings.SplitN(r, "\t", named+1)[:named], "\t") + "\t"
+	wanted := strings.Split(Rows([]Report{{Profile: profile, Order: order, Scale: scale}}, commit)[1], "\t")
 	for row := range strings.Lines(table) {
-		if strings.HasPrefix(row, begin) && strings.HasSuffix(strings.TrimRight(row, "\n"), "\t"+commit) {
+		got := strings.Split(strings.TrimRight(row, "\n"), "\t")
+		if len(got) == len(wanted) && slices.Equal(got[:named], wanted[:named]) && got[len(got)-1] == wanted[len(wanted)-1] {
 			return true
 		}
 	}
