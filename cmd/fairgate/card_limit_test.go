@@ -20,6 +20,18 @@ func cardBuyer(r *moneyRig, fans *moneyFans, n int) *buyer {
 	}
 }
 
+// awaits waits until the shop shows the event on sale: it is told by the projection, not by whoever defined it.
+func (b *buyer) awaits(ctx context.Context) {
+	b.fans.rig.t.Helper()
+	path := fmt.Sprintf("/events/%d", b.show.ID)
+	for ; ctx.Err() == nil; pauseFor(ctx, 100*time.Millisecond) {
+		if _, text := b.send(ctx, "GET", path, nil); strings.Contains(string(text), `"onSale"`) {
+			return
+		}
+	}
+	b.fans.rig.t.Fatal("the event does not come on sale")
+}
+
 // buys starts a payment of a held booking, presses a button and comes back to the shop.
 func (b *buyer) buys(ctx context.Context, held *shopBooking, button string) {
 	b.fans.rig.t.Helper()
@@ -45,13 +57,14 @@ func TestCardLimit_OneCardPaysForSoManyBookingsWhosesoeverTheyAre(t *testing.T) 
 	defer fans.http.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*fanPatience)
 	defer cancel()
+	cardBuyer(r, fans, 9).awaits(ctx)
 	var third *buyer
 	var held shopBooking
 	for n := 1; n <= 3; n++ {
 		b := cardBuyer(r, fans, n)
 		now, ok := b.hold(ctx)
 		if !ok {
-			t.Fatalf("account %d holds nothing", n)
+			t.Fatalf("account %d holds nothing: %+v", n, now)
 		}
 		b.buys(ctx, &now, "pay")
 		if third, held = b, now; n == 3 {
