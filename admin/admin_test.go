@@ -153,6 +153,51 @@ func TestEvent_IsCreatedPublishedAndChangedThroughTheLog(t *testing.T) {
 	}
 }
 
+func TestEvent_LimitPerCardIsKnownBeforeATicketIsAndCanBeChanged(t *testing.T) {
+	w := newWorld(t).user(operator, store.RoleOperator)
+	id := w.create(m{"perCard": 2})
+	e, err := w.db.LatestEvent(t.Context(), id)
+	if err != nil || e.PerCard != 2 || e.PerCardSeq == 0 {
+		t.Fatalf("%+v %v", e, err)
+	}
+	for _, kind := range e.Types {
+		if kind.ChangedSeq < e.PerCardSeq {
+			t.Errorf("ticket type %d was on sale before the limit", kind.Type)
+		}
+	}
+	path := fmt.Sprintf("/api/events/%d", id)
+	r := w.want(200, w.api(path+"/card-limit", m{"changedSeq": w.changedSeq(id), "perCard": 1}))
+	if !strings.Contains(string(r.body), "One card may pay for one booking.") {
+		t.Errorf("answered %s", r.body)
+	}
+	w.eventually("the limit to be projected", func() bool { return w.api(path, nil).json["perCard"] == 1.0 })
+	seen := w.changedSeq(id)
+	w.want(303, w.form(fmt.Sprintf("/events/%d/card-limit", id), url.Values{"changedSeq": {fmt.Sprint(seen)}, "perCard": {"0"}}))
+	if got := w.api(path, nil).json["perCard"]; got != 0.0 {
+		t.Errorf("right after the form the limit is %v", got)
+	}
+	r = w.want(409, w.api(path+"/card-limit", m{"changedSeq": seen, "perCard": 5}))
+	if r.text("type") != "/problems/moved" {
+		t.Errorf("answered %s", r.body)
+	}
+}
+
+// A crash between the definition and the limit leaves an event that the sweep mends, unless an operator was quicker.
+func TestSweep_TellsTheLogOfALimitPerCardOnce(t *testing.T) {
+	w := newWorld(t).user(operator, store.RoleOperator)
+	id := w.create(nil)
+	w.exec(`UPDATE events SET per_card = 3 WHERE id = $1`, id)
+	w.eventually("the sweep to tell the log", func() bool {
+		e, err := w.db.LatestEvent(t.Context(), id)
+		return err == nil && e.PerCardSeq != 0 && e.PerCard == 3
+	})
+	w.want(200, w.api(fmt.Sprintf("/api/events/%d/card-limit", id), m{"changedSeq": w.changedSeq(id), "perCard": 7}))
+	w.eventually("the change to be projected", func() bool {
+		e, err := w.db.LatestEvent(t.Context(), id)
+		return err == nil && e.PerCard == 7 && e.PerCardSeq == e.ChangedSeq
+	})
+}
+
 func TestEvent_MovedShowsWhatChanged(t *testing.T) {
 	w := newWorld(t)
 	maria, boss := w.user(organiser, store.RoleOrganiser), w.user(operator, store.RoleOperator)

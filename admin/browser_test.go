@@ -111,6 +111,32 @@ func TestBrowser_TheDrawIsRevealedOnThePage(t *testing.T) {
 	b.Shoot("newroom")
 }
 
+func TestBrowser_TheLimitPerCardIsSetOnThePage(t *testing.T) {
+	b := testchrome.Open(t).Person(1280, 1500)
+	b.Shots = "admin-"
+	w := newWorld(t).user(operator, store.RoleOperator)
+	id := w.create(m{"perCard": 3})
+	b.Opens(fmt.Sprintf("%s/events/%d", w.server.URL, id))
+	b.Has(`input[name=password]`)
+	b.Types(`input[name=email]`, operator)
+	b.Types(`input[name=password]`, password+"\n")
+	b.Sees("One card may pay for at most 3 bookings")
+	b.Fills(`form[action$=card-limit] input[name=perCard]`, "1")
+	b.Clicks(`form[action$=card-limit] button`)
+	b.Sees("One card may pay for one booking.")
+	b.Sees("One card may pay for at most 1 booking,")
+	b.Shoot("card-limit")
+	b.Size(390, 1500)
+	b.Shoot("card-limit-phone")
+	if e, err := w.db.LatestEvent(t.Context(), id); err != nil || e.PerCard != 1 {
+		t.Errorf("the limit is %d (%v)", e.PerCard, err)
+	}
+	b.Size(1280, 1100)
+	b.Opens(w.server.URL + "/events/new")
+	b.Has(`input[name=perCard]`)
+	b.Shoot("new-event-card-limit")
+}
+
 func TestBrowser_TheLookOfARoomIsSetOnThePage(t *testing.T) {
 	b := testchrome.Open(t).Person(1280, 900)
 	b.Shots = "admin-"

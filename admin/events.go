@@ -26,6 +26,7 @@ func (a *Admin) doers(mux *http.ServeMux) {
 	a.order(mux, "/events/{event}/price", a.setPrice)
 	a.order(mux, "/events/{event}/capacity", a.setCapacity)
 	a.order(mux, "/events/{event}/selling", a.setSelling)
+	a.order(mux, "/events/{event}/card-limit", a.setCardLimit)
 	a.order(mux, "/events/{event}/cancel", a.cancelEvent)
 	a.order(mux, "/events/{event}/refund", a.refundBooking)
 	a.order(mux, "/events/{event}/refund-all", a.refundEvent)
@@ -187,6 +188,7 @@ type createEventBody struct {
 	detailsBody
 	Currency    string            `json:"currency"`
 	PerUser     int64             `json:"perUser"`
+	PerCard     int64             `json:"perCard"`
 	Room        web.Int64OrString `json:"room"`
 	Partition   string            `json:"partition"`
 	HoldSeconds int64             `json:"holdSeconds"`
@@ -201,10 +203,13 @@ func (b *createEventBody) event(form bool) (e store.Event, err error) {
 	if b.PerUser < 0 || b.PerUser > 65_535 {
 		return e, web.Unprocessable("perUser", "a number from 0 (no limit) to 65535")
 	}
+	if b.PerCard < 0 || b.PerCard > 65_535 {
+		return e, web.Unprocessable("perCard", perCardHint)
+	}
 	if b.HoldSeconds < 0 || b.HoldSeconds > 86_400 {
 		return e, web.Unprocessable("holdSeconds", "whole seconds, at most a day")
 	}
-	e.Currency, e.PerUser, e.Hold = b.Currency, int(b.PerUser), time.Duration(b.HoldSeconds)*time.Second
+	e.Currency, e.PerUser, e.PerCard, e.Hold = b.Currency, int(b.PerUser), int(b.PerCard), time.Duration(b.HoldSeconds)*time.Second
 	if sale.CheckCurrency(e.Currency) != nil {
 		return e, web.Unprocessable("currency", "an ISO 4217 code such as EUR")
 	}

@@ -173,6 +173,38 @@ func (a *Admin) setSelling(ctx context.Context, c *call) (deed, error) {
 	return a.tell(ctx, c, &e, "set-selling", b.seenBody, b, &wire.SetSelling{Selling: b.Selling}, said)
 }
 
+// perCardHint says what a limit of bookings per card can be.
+const perCardHint = "a number from 0 (no limit) to 65535"
+
+// setCardLimit changes how many bookings of an event one card may pay for, from now on.
+func (a *Admin) setCardLimit(ctx context.Context, c *call) (deed, error) {
+	var b struct {
+		seenBody
+		PerCard *int64 `json:"perCard"`
+	}
+	if err := c.decode(&b); err != nil {
+		return deed{}, err
+	}
+	e, err := a.event(ctx, c.r, c.who)
+	if err != nil {
+		return deed{}, err
+	}
+	if b.PerCard == nil || *b.PerCard < 0 || *b.PerCard > 65_535 {
+		return deed{}, web.Unprocessable("perCard", perCardHint)
+	}
+	said := "One card may pay for any number of bookings."
+	if n := *b.PerCard; n > 0 {
+		said = fmt.Sprintf("One card may pay for at most %d bookings.", n)
+		if n == 1 {
+			said = "One card may pay for one booking."
+		}
+		if e.PerCard == 0 {
+			said += " Those that were paid before now do not count."
+		}
+	}
+	return a.tell(ctx, c, &e, "set-card-limit", b.seenBody, b, &wire.SetMethodLimit{PerMethod: uint16(*b.PerCard)}, said)
+}
+
 func (a *Admin) cancelEvent(ctx context.Context, c *call) (deed, error) {
 	var b struct {
 		seenBody

@@ -72,15 +72,22 @@ func (p *Publisher) DefineRoom(ctx context.Context, room int64) error {
 // Event defines an event and its ticket types.
 func (p *Publisher) Event(ctx context.Context, e *store.Event) error {
 	// A definition that differs from the row means the log went on by operators' commands: the log is right.
-	_, err := p.Commands.Event(ctx, e.Partition, e.ID, 0, eventBody(e))
+	out, err := p.Commands.Event(ctx, e.Partition, e.ID, 0, eventBody(e))
+	if err == nil && out.Kind == wire.KindEventDefined {
+		e.ChangedSeq = out.Seq
+	}
 	if err != nil && !Refused(err, wire.ReasonExists) && !Refused(err, wire.ReasonEventCancelled) {
 		return fmt.Errorf("defining event %d: %w", e.ID, err)
 	}
 	return p.types(ctx, e)
 }
 
-// types defines those ticket types whose definition the projection has not seen come back.
+// types defines those ticket types whose definition the projection has not seen come back. The limit per card goes first: what
+// could be bought before it would not count.
 func (p *Publisher) types(ctx context.Context, e *store.Event) error {
+	if err := p.cardLimit(ctx, e); err != nil {
+		return err
+	}
 	for _, t := range e.Types {
 		if t.ChangedSeq != 0 {
 			continue
@@ -88,6 +95,19 @@ func (p *Publisher) types(ctx context.Context, e *store.Event) error {
 		if err := p.Type(ctx, e, t); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// cardLimit tells the log how many bookings one card may pay for, as long as it knows of no such limit. Somebody may have
+// changed the event meanwhile, perhaps this very limit: then it is left to the next sweep, which reads what came of it.
+func (p *Publisher) cardLimit(ctx context.Context, e *store.Event) error {
+	if e.PerCard == 0 || e.PerCardSeq != 0 {
+		return nil
+	}
+	_, err := p.Commands.Event(ctx, e.Partition, e.ID, e.ChangedSeq, &wire.SetMethodLimit{PerMethod: uint16(e.PerCard)})
+	if err != nil && !Refused(err, wire.ReasonMoved) && !Refused(err, wire.ReasonEventCancelled) {
+		return fmt.Errorf("limiting the cards of event %d: %w", e.ID, err)
 	}
 	return nil
 }

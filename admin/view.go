@@ -25,7 +25,9 @@ type eventView struct {
 	Currency   string     `json:"currency"`
 	Room       int64      `json:"room,omitempty"`
 	Partition  int32      `json:"partition"`
-	State      string     `json:"state"` // unpublished, selling, stopped or cancelled
+	PerUser    int        `json:"perUser"`
+	PerCard    int        `json:"perCard"` // most bookings that one card may pay for; 0 for no limit
+	State      string     `json:"state"`   // unpublished, selling, stopped or cancelled
 	ChangedSeq uint64     `json:"changedSeq"`
 	Stock      []typeView `json:"ticketTypes"`
 }
@@ -60,7 +62,7 @@ func part(n, of int) string {
 func viewEvent(e *store.Event) eventView {
 	v := eventView{
 		ID: e.ID, Name: e.Name, Venue: e.Venue, City: e.City, Zone: e.Zone, StartsAt: e.StartsAt.UTC(), EndsAt: e.EndsAt.UTC(),
-		Currency: e.Currency, Room: e.Room, Partition: e.Partition, State: stateOf(e), ChangedSeq: e.ChangedSeq, Stock: []typeView{},
+		Currency: e.Currency, Room: e.Room, Partition: e.Partition, PerUser: e.PerUser, PerCard: e.PerCard, State: stateOf(e), ChangedSeq: e.ChangedSeq, Stock: []typeView{},
 	}
 	for _, t := range e.Types {
 		tax := "added"

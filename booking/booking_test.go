@@ -10,6 +10,7 @@ import (
 
 	"fairgate/internal/payment"
 	"fairgate/internal/payment/paytest"
+	"fairgate/internal/wire"
 )
 
 func TestBook_HoldIsAnsweredFromTheLogAndReadAtOnce(t *testing.T) {
@@ -217,6 +218,66 @@ func TestPay_HoldToTickets(t *testing.T) {
 		n := w.want(200, "GET", "/users/alice/notifications", "")
 		return strings.Contains(string(n.body), `"kind":"confirmed"`)
 	})
+}
+
+// oneBookingPerCard lets a card pay for one booking of the concert from now on.
+func (w *world) oneBookingPerCard() {
+	w.t.Helper()
+	w.tell(concert, &wire.SetMethodLimit{PerMethod: 1})
+	w.eventually("the limit to be projected", func() bool {
+		return paytest.One[int](w.World, `SELECT per_card FROM events WHERE id = $1`, concert) == 1
+	})
+}
+
+// turnedAway is a booking of the concert whose card has paid for another one already. Once look has looked at it, what was
+// refused is voided, as workers do.
+func (w *world) turnedAway(user string, look func(id string)) (id string) {
+	w.t.Helper()
+	for _, u := range []string{user + "-before", user} {
+		id = w.want(201, "POST", "/booking", bodyOf(u, concert, "")).text("id")
+		p := w.want(201, "POST", "/pay", bodyOf(u, concert, `,"amount":"26.50"`))
+		w.Pay(payment.Receipt{PayURL: p.text("payUrl")}, "pay")
+		w.want(303, "GET", "/booking/"+id+"/paid", "")
+		w.eventually("the log's word", func() bool {
+			r := w.call("GET", "/booking/"+id, "")
+			p, _ := r.json["payment"].(map[string]any)
+			return r.text("status") == "confirmed" || p["refused"] == "method-limit"
+		})
+	}
+	look(id)
+	w.Exec(`UPDATE payment_attempts SET status = 'voided' WHERE error_code = 'method-limit'`)
+	w.Exec(`UPDATE payments SET status = 'started' WHERE booking_id = $1`, id)
+	return id
+}
+
+func TestPay_ACardThatPaidOftenEnoughLeavesTheHoldToAnother(t *testing.T) {
+	w := newWorld(t)
+	w.oneBookingPerCard()
+	if e := w.want(200, "GET", "/events/101", ""); e.json["perCard"] != 1.0 {
+		t.Errorf("the event does not say it: %s", e.body)
+	}
+	id := w.turnedAway("fan", func(id string) {
+		now := w.want(200, "GET", "/booking/"+id, "", "Accept", "text/html")
+		if !strings.Contains(string(now.body), "Another card is needed") || now.Header.Get("Refresh") != "2" {
+			t.Errorf("before the void the page says %s", now.body)
+		}
+	})
+	page := string(w.want(200, "GET", "/booking/"+id, "", "Accept", "text/html").body)
+	for _, want := range []string{"Held for you", "as many bookings of this event as one card may", "still held until", `action="/pay"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q: %s", want, page)
+		}
+	}
+	if n := w.want(200, "GET", "/users/fan/notifications", ""); !strings.Contains(string(n.body), "cardLimit") {
+		t.Errorf("the fan is not told: %s", n.body)
+	}
+	p := w.want(200, "POST", "/pay", bodyOf("fan", concert, `,"amount":"26.50"`))
+	w.Pay(payment.Receipt{PayURL: p.text("payUrl")}, "other")
+	w.want(303, "GET", "/booking/"+id+"/paid", "")
+	w.eventually("tickets", func() bool { return w.call("GET", "/booking/"+id, "").text("status") == "confirmed" })
+	if b := w.call("GET", "/booking/"+id, ""); strings.Contains(string(b.body), "method-limit") {
+		t.Errorf("it goes on saying so: %s", b.body)
+	}
 }
 
 func TestPay_WrongAmountNamesTheRightOne(t *testing.T) {

@@ -38,10 +38,12 @@ func TestShots(t *testing.T) {
 	})
 	w.Exec(`UPDATE events SET starts_at = now() + interval '30 days', refund_until_seconds = 86400 WHERE id = $1`, concert)
 	w.eventually("sold out", func() bool { return w.call("GET", "/events/103", "").text("status") == "soldOut" })
+	w.oneBookingPerCard()
+	other := w.turnedAway("fan", func(string) {})
 	// Chromium sends no cookie of ours, and without one a demo shows everybody's booking.
 	for name, path := range map[string]string{
 		"home": "/", "event": "/events/101", "guarded": "/events/102", "soldout": "/events/103", "held": "/booking/" + held,
-		"confirmed": "/booking/" + sold.text("id"), "documents": "/booking/" + sold.text("id") + "/documents", "me": "/me", "problem": "/booking/0197f1d0-0000-7000-8000-000000000000",
+		"othercard": "/booking/" + other, "confirmed": "/booking/" + sold.text("id"), "documents": "/booking/" + sold.text("id") + "/documents", "me": "/me", "problem": "/booking/0197f1d0-0000-7000-8000-000000000000",
 	} {
 		for size, flags := range map[string][]string{
 			"phone": {"--window-size=500,1500"}, "dark": {"--window-size=900,1300", "--blink-settings=preferredColorScheme=0"},

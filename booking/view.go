@@ -54,8 +54,9 @@ type logView struct {
 }
 
 type paymentState struct {
-	ID     string `json:"id"`
-	Status string `json:"status"`
+	ID      string `json:"id"`
+	Status  string `json:"status"`
+	Refused string `json:"refused,omitempty"` // "method-limit": the newest card cannot pay for this booking, another one can
 }
 
 type ticketView struct {
@@ -94,7 +95,11 @@ func viewOf(b store.Booking, e *store.Event) bookingView {
 // settle adds what Postgres knows of the payment and the tickets.
 func (v *bookingView) settle(s store.Settlement) {
 	if !s.Payment.IsZero() {
-		v.Payment = &paymentState{s.Payment.String(), camel(s.Status)}
+		v.Payment = &paymentState{ID: s.Payment.String(), Status: camel(s.Status)}
+		// What else keeps a payment from going through is the bank's affair, or shows in the booking's status.
+		if s.Refused == wire.ReasonMethodLimit.String() {
+			v.Payment.Refused = s.Refused
+		}
 	}
 	for _, t := range s.Tickets {
 		v.Tickets = append(v.Tickets, ticketView{t.ID.String(), t.Type, t.Status, amount(t.Amount, v.Currency)})
@@ -175,6 +180,7 @@ type eventDetail struct {
 	eventView
 	Description string     `json:"description"`
 	PerUser     int        `json:"perUser,omitempty"`
+	PerCard     int        `json:"perCard,omitempty"`
 	TicketTypes []typeView `json:"ticketTypes"`
 	Room        *roomView  `json:"room,omitempty"`
 }
@@ -201,7 +207,7 @@ func (a *API) eventDetail(e *store.Event) eventDetail {
 		ID: e.ID, Name: e.Name, Venue: e.Venue, City: e.City, Zone: e.Zone, StartsAt: e.StartsAt, EndsAt: e.EndsAt,
 		StartDate: e.StartDate, EndDate: e.EndDate, Currency: e.Currency, Room: e.Room, Selling: e.Selling, Cancelled: e.Cancelled, PriceFrom: -1,
 	}
-	d := eventDetail{Description: e.Description, PerUser: e.PerUser, TicketTypes: []typeView{}}
+	d := eventDetail{Description: e.Description, PerUser: e.PerUser, PerCard: e.PerCard, TicketTypes: []typeView{}}
 	for _, t := range e.Types {
 		total := sale.LineOf(t.Price, 1, 0).Total
 		if s.PriceFrom < 0 || total < s.PriceFrom {

@@ -238,13 +238,18 @@ func (w *world) seed() {
 	})
 }
 
+// tell appends an order about an event.
+func (w *world) tell(event int64, body wire.Body) {
+	w.t.Helper()
+	if _, err := w.Log.Producer(w.Topic).Append(w.t.Context(), 0, wire.AppendRecord(nil, wire.Record{Object: event}, body), time.Time{}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 func (w *world) define(e store.Event) {
 	must := func(body wire.Body) {
 		w.t.Helper()
-		r := wire.Record{Object: e.ID}
-		if _, err := w.Log.Producer(w.Topic).Append(w.t.Context(), 0, wire.AppendRecord(nil, r, body), time.Time{}); err != nil {
-			w.t.Fatal(err)
-		}
+		w.tell(e.ID, body)
 	}
 	d := &wire.DefineEvent{PerUser: uint16(e.PerUser), NeedsPass: e.Room != 0, Room: e.Room}
 	copy(d.Currency[:], e.Currency)

@@ -13,6 +13,7 @@ import (
 // Rows is what one transaction of the projection may write: store.Projection, whose methods say what each does.
 type Rows interface {
 	EventChanged(f store.Fact, selling, cancelled *bool)
+	CardLimit(f store.Fact, most uint16)
 	TypeChanged(f store.Fact, kind uint32)
 	Price(event int64, kind uint32, price wire.Price)
 	Stock(event int64, s wire.Stock)
@@ -25,6 +26,7 @@ type Rows interface {
 	Outage(by int64)
 	Frozen(f store.Fact, attempt wire.ID, deadline, expires int64)
 	Confirmed(f store.Fact, c *wire.Confirmed)
+	AttemptRefused(f store.Fact, attempt wire.ID, reason string)
 	Capture(f store.Fact, c *wire.Confirmed, intent string)
 	TicketsRefunded(f store.Fact, t *wire.TicketsRefunded)
 	Revoked(f store.Fact, reason string)

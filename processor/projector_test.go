@@ -76,6 +76,35 @@ func TestProjector_ABookingFromHoldToTickets(t *testing.T) {
 	w.booking(1, "(refunded,2640,\"\")")
 }
 
+func TestProjector_ALimitPerCardAndWhomItTurnsAway(t *testing.T) {
+	w := newWorld(t)
+	w.event(wire.DefineEvent{}, 10)
+	w.do(on(), &wire.SetMethodLimit{PerMethod: 1})
+	w.project(100)
+	w.want("(1,5,5)", `SELECT per_card, per_card_seq, changed_seq FROM events WHERE id = $1`, show)
+	card := func(attempt int) *wire.AuthorisedBy {
+		return &wire.AuthorisedBy{Method: id(500), Authorised: *pay(attempt, 1320)}
+	}
+	for n := 1; n <= 2; n++ {
+		w.do(about(n), hold(n))
+		w.payment(n, 60+n, 1320)
+		w.do(about(n), card(60+n))
+	}
+	w.project(100)
+	w.booking(1, "(confirmed,1320,\"\")")
+	w.booking(2, "(held,1320,\"\")")
+	w.want("(\"\") (method-limit)", `SELECT error_code FROM payment_attempts ORDER BY id`)
+	w.want("(user-2,cardLimit,orders/0/9)", `SELECT user_id, kind, cause FROM notifications WHERE kind NOT IN ('held', 'confirmed')`)
+	w.want("(payment:void,pi_62,orders/0/9)", `SELECT kind, payload ->> 'intent', cause FROM outbox WHERE kind = 'payment:void'`)
+	s, err := w.db.Settlement(t.Context(), uuid(2))
+	if err != nil || s.Refused != "method-limit" {
+		t.Errorf("%+v %v", s, err)
+	}
+	w.do(on(), &wire.SetMethodLimit{})
+	w.project(100)
+	w.want("(0,10)", `SELECT per_card, per_card_seq FROM events WHERE id = $1`, show)
+}
+
 func ticket(booking, number int) string {
 	base := uuid(5000 + booking)
 	base[15] = byte(number)
@@ -333,6 +362,7 @@ func story(w *world) {
 	w.do(on(), &wire.SetPrice{Type: 1, Price: wire.Price{Ticket: 5}})
 	w.do(on(), &wire.SetCapacity{Type: 1, Capacity: 9})
 	w.do(on(), &wire.SetSelling{Selling: true})
+	w.do(on(), &wire.SetMethodLimit{PerMethod: 2})
 	w.do(about(7), hold(7, of(1, 2)))
 	w.do(on(), &wire.CancelEvent{})
 }

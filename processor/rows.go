@@ -53,7 +53,8 @@ func (w *writer) outcome(o *wire.Outcome) error {
 		}
 	case *wire.Extended:
 		w.extended(f, b)
-	case *wire.EventDefined, *wire.TypeDefined, *wire.CapacitySet, *wire.PriceSet, *wire.SellingSet, *wire.EventCancelled:
+	case *wire.EventDefined, *wire.TypeDefined, *wire.CapacitySet, *wire.PriceSet, *wire.SellingSet, *wire.MethodLimitSet,
+		*wire.EventCancelled:
 		w.changed(f, body)
 	case *wire.Held, *wire.Waitlisted, *wire.Offered, *wire.Lapsed, *wire.Closed, *wire.Cancelled:
 		return w.held(f, body)
@@ -107,6 +108,9 @@ func (w *writer) changed(f store.Fact, body wire.Body) {
 		w.rows.EventChanged(f, &yes, nil)
 	case *wire.SellingSet:
 		w.rows.EventChanged(f, &b.Selling, nil)
+	case *wire.MethodLimitSet:
+		w.rows.EventChanged(f, nil, nil)
+		w.rows.CardLimit(f, b.PerMethod)
 	case *wire.EventCancelled:
 		w.rows.EventChanged(f, &no, &yes)
 	case *wire.TypeDefined:
@@ -198,6 +202,12 @@ func (w *writer) sold(f store.Fact, body wire.Body) error {
 		if len(b.Intent) == 0 {
 			return nil // nothing was reserved
 		}
+		w.rows.AttemptRefused(f, b.Attempt, b.Reason.String())
+		if b.Reason == wire.ReasonMethodLimit {
+			if err := w.rows.Notify(f, "cardLimit", struct{}{}); err != nil {
+				return err
+			}
+		}
 		return w.rows.Oblige(f, "payment:void", task{
 			Event: f.Event, Booking: f.Booking, Attempt: b.Attempt, Intent: plain(b.Intent), Amount: b.Amount,
 			Currency: plain(b.Currency[:]),
@@ -268,6 +278,8 @@ func outcomeName(k wire.Kind) string {
 		return "priceSet"
 	case wire.KindSellingSet:
 		return "sellingSet"
+	case wire.KindMethodLimitSet:
+		return "methodLimitSet"
 	case wire.KindEventCancelled:
 		return "eventCancelled"
 	case wire.KindHeld:

@@ -85,6 +85,7 @@ func (r *moneyRig) sell(shows []moneyShow) {
 				Currency: [3]byte([]byte(s.Currency)), Hold: s.Hold.Microseconds(), Offer: s.Offer.Microseconds(),
 				Grace: s.Grace.Microseconds(), Frozen: s.Frozen.Microseconds(),
 			},
+			&wire.SetMethodLimit{PerMethod: uint16(s.PerCard)},
 			&wire.DefineType{Type: kind.Type, Capacity: uint32(kind.Capacity), Default: true, Price: wire.Price(kind.Price)},
 		} {
 			r.tell(ctx, s.Event, body)
@@ -258,6 +259,10 @@ type shopBooking struct {
 	ID      string `json:"id"`
 	Status  string `json:"status"`
 	Total   string `json:"total"`
+	Payment struct {
+		Status  string `json:"status"`
+		Refused string `json:"refused"`
+	} `json:"payment"`
 	Tickets []struct {
 		Status string `json:"status"`
 	} `json:"tickets"`

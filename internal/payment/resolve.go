@@ -144,7 +144,11 @@ func (s *Service) paid(ctx context.Context, p store.Payment, a store.Attempt, i 
 	if st := State(a.Status); st != Creating && st != Open {
 		return nil
 	}
-	if err := s.Authorise(ctx, p, a.ID, i.Amount, i.Currency, i.ID); err != nil {
+	method, err := s.methodOf(ctx, p, i)
+	if err != nil {
+		return err
+	}
+	if err := s.Authorise(ctx, p, a.ID, i, method); err != nil {
 		return err
 	}
 	if err := s.At(PointLogged); err != nil {

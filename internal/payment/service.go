@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"fairgate/internal/conf"
 	"fairgate/internal/eventlog"
 	"fairgate/internal/sale"
 	"fairgate/internal/store"
@@ -57,6 +58,7 @@ type Config struct {
 	ShopURL    string        `yaml:"shopURL" help:"public address of the shop, to which the payment page returns"`
 	HostedPage string        `yaml:"hostedPage" help:"address of a hosted payment page (the simulator's); empty for the shop's own page with Stripe's Payment Element"`
 	BeginWait  time.Duration `yaml:"beginWait" default:"300ms" help:"how long to wait for the log to accept the start of a payment before going on"`
+	MethodKey  conf.Secret   `yaml:"methodKey" help:"key of the hashes under which the log knows the cards of events that limit them, at least 32 characters, the same in all roles. Empty derives it from Stripe's secret key. Under another key every card begins anew"`
 	KeepHold   time.Duration `yaml:"keepHold" default:"2m" help:"how long a hold lives on after the provider, or our turn with it, kept its payment from starting; ten minutes in all at most"`
 	BankWait   time.Duration `yaml:"bankWait" default:"5m" help:"how long a hold lives on while the fan's bank asks (3-D Secure); likewise"`
 }
@@ -70,6 +72,9 @@ func (c Config) Validate() error {
 		if u, err := url.Parse(a.value); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			return fmt.Errorf("%s: expected http://… or https://…", a.key)
 		}
+	}
+	if n := len(c.MethodKey.Reveal()); n > 0 && n < minMethodKey {
+		return fmt.Errorf("methodKey: expected at least %d characters, or nothing", minMethodKey)
 	}
 	if c.BeginWait < 0 {
 		return errors.New("beginWait: must not be negative")
@@ -112,6 +117,7 @@ type Service struct {
 	log      *slog.Logger
 	odd      *prometheus.CounterVec
 	at       At
+	methods  []byte // key of the hashes of payment methods
 }
 
 // NewService registers fairgate_payment_odd_total{what}: intents without a row, and amounts that differ.
@@ -134,6 +140,10 @@ func NewService(cfg Config, deps Deps) (*Service, error) {
 		odd: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "fairgate_payment_odd_total", Help: "Things at the payment provider that should not be: stray, wrong_amount.",
 		}, []string{"what"}),
+	}
+	var err error
+	if s.methods, err = methodKey(cfg.MethodKey, deps.Stripe); err != nil {
+		return nil, err
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -182,9 +192,14 @@ func (s *Service) append(ctx context.Context, p store.Payment, body wire.Body) e
 	return nil
 }
 
-// Authorise appends wire.Authorised and waits until it is safe in the log. Sending it again changes nothing.
-func (s *Service) Authorise(ctx context.Context, p store.Payment, attempt sale.UUID, amount int64, currency, intent string) error {
-	return s.append(ctx, p, &wire.Authorised{Attempt: attempt, Amount: amount, Currency: code(currency), Intent: []byte(intent)})
+// Authorise appends wire.Authorised of an intent, or wire.AuthorisedBy where its method is known, and waits until it is safe
+// in the log. Sending it again changes nothing.
+func (s *Service) Authorise(ctx context.Context, p store.Payment, attempt sale.UUID, i Intent, method wire.ID) error {
+	a := wire.Authorised{Attempt: attempt, Amount: i.Amount, Currency: code(i.Currency), Intent: []byte(i.ID)}
+	if method == (wire.ID{}) {
+		return s.append(ctx, p, &a)
+	}
+	return s.append(ctx, p, &wire.AuthorisedBy{Method: method, Authorised: a})
 }
 
 // CaptureFailed appends wire.CaptureFailed and waits until it is safe in the log: the money of a confirmed booking

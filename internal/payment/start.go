@@ -330,7 +330,7 @@ func (s *Service) startFree(ctx context.Context, out Receipt, p store.Payment, a
 	if State(a.Status) != Creating {
 		return out, nil
 	}
-	if err := s.Authorise(ctx, p, a.ID, 0, p.Currency, ""); err != nil {
+	if err := s.Authorise(ctx, p, a.ID, Intent{Currency: p.Currency}, wire.ID{}); err != nil {
 		return Receipt{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if err := s.At(PointLogged); err != nil {

@@ -147,6 +147,8 @@ type Intent struct {
 	Booking      sale.UUID
 	Event        int64
 	Created      time.Time
+	Seen         bool        // what it was paid by was fetched with it
+	Card         conf.Secret // its card's fingerprint; empty for none, or where the provider gives none. Never to be stored
 }
 
 // Ours reports whether the intent's metadata says that we made it.
@@ -195,11 +197,12 @@ func (s *Stripe) CreateIntent(ctx context.Context, spec IntentSpec) (Intent, err
 	})
 }
 
-// Intent fetches a PaymentIntent.
+// Intent fetches a PaymentIntent with its payment method.
 func (s *Stripe) Intent(ctx context.Context, id string, class Class) (Intent, error) {
 	return s.intent(ctx, "payment_intents.get", class, func(ctx context.Context) (*stripe.PaymentIntent, error) {
 		p := &stripe.PaymentIntentParams{}
 		p.Context = ctx
+		p.AddExpand("payment_method")
 		return s.api.PaymentIntents.Get(id, p)
 	})
 }
@@ -244,6 +247,12 @@ func intentOf(pi *stripe.PaymentIntent) Intent {
 	}
 	if pi.LatestCharge != nil {
 		i.Charge = pi.LatestCharge.ID
+	}
+	if m := pi.PaymentMethod; m == nil || m.Type != "" { // a mere id has no type
+		i.Seen = true
+		if m != nil && m.Card != nil {
+			i.Card = conf.Secret(m.Card.Fingerprint)
+		}
 	}
 	if pi.LastPaymentError != nil {
 		if i.Declined = string(pi.LastPaymentError.DeclineCode); i.Declined == "" {

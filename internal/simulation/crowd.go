@@ -111,6 +111,9 @@ func (c *crowd) define() {
 			Frozen:  w.round(8 * sale.Second),
 			PerUser: uint16(w.IntN(3) * 4), NeedsPass: w.IntN(4) == 0,
 		})
+		if w.shape.cards {
+			put(wire.Record{Object: e}, c.limit(1, 2))
+		}
 		for k := range uint32(2) {
 			put(wire.Record{Object: e}, &wire.DefineType{
 				Type: k + 1, Capacity: uint32(w.IntN(w.shape.capacity)), PerUser: uint16(3 * k), Default: k == 0,

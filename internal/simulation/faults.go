@@ -68,6 +68,7 @@ type shape struct {
 	kinds      [FaultLateAppend]bool
 	limits     stock.Limits
 	rooms      queue.Limits
+	cards      bool // events limit how many bookings one payment method may pay for
 }
 
 func pick[T any](w *world, of ...T) T { return of[w.IntN(len(of))] }
@@ -103,6 +104,7 @@ func (w *world) draw() shape {
 		s.events, s.capacity, s.between, s.limits = 16, 400, 2*sale.Second, stock.Limits{}
 		s.snapshots = 5 * sale.Second
 	}
+	s.cards = w.cards.IntN(4) == 0 && !s.waiting && !w.cfg.Heavy
 	return s
 }
 

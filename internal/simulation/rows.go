@@ -30,6 +30,7 @@ func (b *booking) live() bool {
 type eventRow struct {
 	selling, cancelled bool
 	changed            uint64
+	perCard            uint16
 }
 
 type typeRow struct {
@@ -73,6 +74,14 @@ func (r rows) EventChanged(f store.Fact, selling, cancelled *bool) {
 		e.cancelled = *cancelled
 	}
 	e.changed = f.Seq
+	r.pg.set(k, e)
+}
+
+// CardLimit sets an event's limit.
+func (r rows) CardLimit(f store.Fact, most uint16) {
+	k := key{table: tableEvent, n: f.Event}
+	e, _ := r.pg.rows[k].(eventRow)
+	e.perCard = most
 	r.pg.set(k, e)
 }
 
@@ -163,6 +172,9 @@ func (r rows) oblige(f store.Fact, kind wire.ID) {
 
 // Capture obliges to take the money.
 func (r rows) Capture(f store.Fact, _ *wire.Confirmed, _ string) { r.oblige(f, obligeCapture) }
+
+// AttemptRefused keeps nothing here.
+func (rows) AttemptRefused(store.Fact, wire.ID, string) {}
 
 // TicketsRefunded ends tickets, and with the last of them the booking.
 func (r rows) TicketsRefunded(f store.Fact, t *wire.TicketsRefunded) {

@@ -62,6 +62,7 @@ const begin = 1_800_000_000 * sale.Second
 // world is everything there is. Everything in it happens in one goroutine, in the order of queue.
 type world struct {
 	*rand.Rand
+	cards *rand.Rand // of who pays by what; its own, so that worlds without limits per method stay as they were
 	cfg   Config
 	trace io.Writer
 	now   int64 // true time since the beginning, µs
@@ -82,7 +83,10 @@ type world struct {
 }
 
 func newWorld(cfg Config) *world {
-	w := &world{Rand: rand.New(rand.NewPCG(cfg.Seed, 0x6661697267617465)), cfg: cfg, trace: cfg.Trace}
+	w := &world{
+		Rand: rand.New(rand.NewPCG(cfg.Seed, 0x6661697267617465)), cards: rand.New(rand.NewPCG(cfg.Seed, 0x6361726473)),
+		cfg: cfg, trace: cfg.Trace,
+	}
 	w.shape = w.draw()
 	w.broker = newBroker(w)
 	w.postgres = newPostgres(w)

@@ -13,6 +13,9 @@ func (c *crowd) wish() (wire.Record, wire.Body) {
 		return c.lines.wish()
 	}
 	head := wire.Record{Object: int64(w.IntN(w.shape.events) + 1), Command: c.id('c')}
+	if w.shape.cards && w.cards.IntN(60) == 0 {
+		return head, c.limit(0, 3)
+	}
 	if w.IntN(4) == 0 {
 		head.Flags = wire.FlagKeyed
 	}
@@ -95,20 +98,42 @@ func (c *crowd) about(head wire.Record, of []offer, body func(offer) wire.Body) 
 	return head, body(o)
 }
 
+// limit is an order about how many bookings a method may pay for.
+func (c *crowd) limit(least, most int) wire.Body {
+	return &wire.SetMethodLimit{PerMethod: uint16(least + c.w.cards.IntN(most-least+1))}
+}
+
+// by names what an authorisation comes from, where events ask: one of two cards that everybody shares, or nobody knows.
+func (c *crowd) by(o offer, a *wire.Authorised) wire.Body {
+	if !c.w.shape.cards {
+		return a
+	}
+	switch n := c.w.cards.IntN(8); n {
+	case 0:
+		return a
+	case 1:
+		return &wire.AuthorisedBy{Authorised: *a}
+	default:
+		return &wire.AuthorisedBy{Method: wire.ID{'m', byte(o.event), byte(n % 2)}, Authorised: *a}
+	}
+}
+
 // pay is an authorisation, told until it is answered.
 func (c *crowd) pay() (wire.Record, wire.Body) {
+	var attempt wire.ID
 	head, body := c.about(wire.Record{}, c.made, func(o offer) wire.Body {
 		a := &wire.Authorised{Attempt: c.id('a'), Amount: o.amount, Currency: currency}
 		if o.amount > 0 {
 			a.Intent = []byte("pi")
 		}
-		return a
+		attempt = a.Attempt
+		return c.by(o, a)
 	})
 	if body == nil || c.w.cfg.Heavy {
 		return head, body
 	}
 	p := &payment{
-		offer: offer{event: head.Object, ref: head.Ref}, attempt: body.(*wire.Authorised).Attempt,
+		offer: offer{event: head.Object, ref: head.Ref}, attempt: attempt,
 		value: wire.AppendRecord(nil, head, body), sent: c.w.now,
 	}
 	c.payments[p.attempt] = p

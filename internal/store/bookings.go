@@ -60,6 +60,7 @@ type Settlement struct {
 	Payment sale.UUID // zero if there is none
 	Status  string    // of the payment
 	Intent  string    // of its newest attempt; empty if none
+	Refused string    // why the log refused the newest attempt, or the bank's word on its last card; empty if neither
 	Tickets []Ticket
 }
 
@@ -165,13 +166,13 @@ func (db *DB) bookings(ctx context.Context, from queryer, where string, args ...
 // Settlement reads a booking's payment and tickets; a booking without either has an empty one.
 func (db *DB) Settlement(ctx context.Context, booking sale.UUID) (s Settlement, err error) {
 	rows, err := db.Read.Query(ctx, `
-		SELECT p.id, p.status, coalesce((SELECT a.intent FROM payment_attempts a
-			WHERE a.payment_id = p.id AND a.intent IS NOT NULL ORDER BY a.number DESC LIMIT 1), '')
-		FROM payments p WHERE p.booking_id = $1`, booking)
+		SELECT p.id, p.status, coalesce(a.intent, ''), coalesce(a.error_code, '')
+		FROM payments p LEFT JOIN LATERAL (SELECT intent, error_code FROM payment_attempts
+			WHERE payment_id = p.id AND intent IS NOT NULL ORDER BY number DESC LIMIT 1) a ON true WHERE p.booking_id = $1`, booking)
 	if err != nil {
 		return s, fmt.Errorf("reading a booking's payment: %w", err)
 	}
-	if _, err = pgx.ForEachRow(rows, []any{&s.Payment, &s.Status, &s.Intent}, func() error { return nil }); err != nil {
+	if _, err = pgx.ForEachRow(rows, []any{&s.Payment, &s.Status, &s.Intent, &s.Refused}, func() error { return nil }); err != nil {
 		return s, fmt.Errorf("reading a booking's payment: %w", err)
 	}
 	rows, err = db.Read.Query(ctx, `SELECT id, number, type, status, amount FROM tickets WHERE booking_id = $1 ORDER BY number`, booking)

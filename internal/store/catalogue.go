@@ -14,13 +14,13 @@ import (
 const eventColumns = `e.id, e.organiser_id, e.merchant_account_id, coalesce(e.room_id, 0), coalesce(r.partition, 0), e.name,
 	e.venue, e.city, e.description, e.zone, e.starts_at, e.ends_at, e.start_date, e.end_date, e.currency, e.partition, e.per_user,
 	e.hold_seconds, e.offer_seconds, e.grace_seconds, e.frozen_seconds, e.defined, e.selling, e.cancelled, e.changed_seq,
-	e.created_at`
+	e.created_at, e.per_card, e.per_card_seq`
 
 func scanEvent(row pgx.CollectableRow) (e Event, err error) {
 	var hold, offer, grace, frozen int64
 	err = row.Scan(&e.ID, &e.Organiser, &e.Merchant, &e.Room, &e.RoomPartition, &e.Name, &e.Venue, &e.City, &e.Description,
 		&e.Zone, &e.StartsAt, &e.EndsAt, &e.StartDate, &e.EndDate, &e.Currency, &e.Partition, &e.PerUser, &hold, &offer, &grace,
-		&frozen, &e.Defined, &e.Selling, &e.Cancelled, &e.ChangedSeq, &e.Created)
+		&frozen, &e.Defined, &e.Selling, &e.Cancelled, &e.ChangedSeq, &e.Created, &e.PerCard, &e.PerCardSeq)
 	for d, n := range map[*time.Duration]int64{&e.Hold: hold, &e.Offer: offer, &e.Grace: grace, &e.Frozen: frozen} {
 		*d = time.Duration(n) * time.Second
 	}

@@ -65,6 +65,8 @@ type Event struct {
 	Currency      string
 	Partition     int32 // of the log `orders`
 	PerUser       int
+	PerCard       int           // most bookings that one card may pay for; 0 for no limit
+	PerCardSeq    uint64        // read only: sequence number of the limit's last change in the log; 0 while it knows of none
 	Hold          time.Duration // 0 means 300 s
 	Offer         time.Duration // 0 means 300 s
 	Grace         time.Duration // 0 means 600 s
@@ -127,6 +129,8 @@ func (e *Event) Check() error {
 		return &FieldError{"partition", "a partition of the log"}
 	case e.PerUser < 0 || e.PerUser > 65_535:
 		return &FieldError{"perUser", "a number from 0 (no limit) to 65535"}
+	case e.PerCard < 0 || e.PerCard > 65_535:
+		return &FieldError{"perCard", "a number from 0 (no limit) to 65535"}
 	}
 	e.StartDate, e.EndDate = localDate(e.StartsAt, zone), localDate(e.EndsAt, zone)
 	return checkTypes(e.Types)
@@ -239,13 +243,14 @@ func insertEvent(ctx context.Context, tx pgx.Tx, e *Event) (id int64, err error)
 	}
 	err = tx.QueryRow(ctx, `
 		INSERT INTO events (id, organiser_id, merchant_account_id, room_id, name, venue, city, description, zone, starts_at,
-			ends_at, start_date, end_date, currency, partition, per_user, hold_seconds, offer_seconds, grace_seconds, frozen_seconds)
+			ends_at, start_date, end_date, currency, partition, per_user, hold_seconds, offer_seconds, grace_seconds, frozen_seconds,
+			per_card)
 		VALUES (coalesce($1, nextval(pg_get_serial_sequence('events', 'id'))), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
-			$14, $15, $16, $17, $18, $19, $20)
+			$14, $15, $16, $17, $18, $19, $20, $21)
 		ON CONFLICT (id) DO NOTHING RETURNING id`,
 		wanted, e.Organiser, e.Merchant, room, e.Name, e.Venue, e.City, e.Description, e.Zone, e.StartsAt, e.EndsAt,
 		e.StartDate, e.EndDate, e.Currency, e.Partition, e.PerUser, seconds(e.Hold), seconds(e.Offer), seconds(e.Grace),
-		seconds(e.Frozen)).Scan(&id)
+		seconds(e.Frozen), e.PerCard).Scan(&id)
 	if err != nil {
 		return 0, err
 	}

@@ -23,6 +23,7 @@ type Payment struct {
 	Currency  string
 	Status    string
 	Partition int32 // of the log `orders`, where the booking's event lives
+	PerCard   int   // the event's limit of bookings that one card may pay for; 0 for none
 }
 
 // Attempt is a row of payment_attempts: one way of paying a payment. At most one of a payment is live.
@@ -62,10 +63,12 @@ func (db *DB) Money(ctx context.Context, do func(*Money) error) error {
 	return pgx.BeginFunc(ctx, db.Write, func(tx pgx.Tx) error { return do(&Money{tx}) })
 }
 
-const paymentColumns = `p.id, p.booking_id, p.event_id, p.merchant_account_id, p.user_id, p.amount, p.currency, p.status, e.partition`
+const paymentColumns = `p.id, p.booking_id, p.event_id, p.merchant_account_id, p.user_id, p.amount, p.currency, p.status, e.partition,
+	e.per_card`
 
 func scanPayment(row pgx.CollectableRow) (p Payment, err error) {
-	err = row.Scan(&p.ID, &p.Booking, &p.Event, &p.Merchant, &p.User, &p.Amount, &p.Currency, &p.Status, &p.Partition)
+	err = row.Scan(&p.ID, &p.Booking, &p.Event, &p.Merchant, &p.User, &p.Amount, &p.Currency, &p.Status, &p.Partition,
+		&p.PerCard)
 	return p, err
 }
 
@@ -157,7 +160,7 @@ func (db *DB) attempt(ctx context.Context, where string, key any) (a Attempt, p 
 			a.failures, a.created_at, `+paymentColumns+`
 		FROM payment_attempts a JOIN payments p ON p.id = a.payment_id JOIN events e ON e.id = p.event_id WHERE `+where, key).
 		Scan(&a.ID, &a.Payment, &a.Number, &a.Intent, &a.Charge, &a.Status, &a.Failures, &a.Created,
-			&p.ID, &p.Booking, &p.Event, &p.Merchant, &p.User, &p.Amount, &p.Currency, &p.Status, &p.Partition)
+			&p.ID, &p.Booking, &p.Event, &p.Merchant, &p.User, &p.Amount, &p.Currency, &p.Status, &p.Partition, &p.PerCard)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return a, p, false, nil
 	}

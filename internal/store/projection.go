@@ -161,6 +161,11 @@ func (p *Projection) EventChanged(f Fact, selling, cancelled *bool) {
 		WHERE id = $1`, f.Event, selling, cancelled, int64(f.Seq))
 }
 
+// CardLimit sets how many bookings of an event one card may pay for.
+func (p *Projection) CardLimit(f Fact, most uint16) {
+	p.queue(`UPDATE events SET per_card = $2, per_card_seq = $3 WHERE id = $1`, f.Event, int(most), int64(f.Seq))
+}
+
 // TypeChanged notes an operator change of a ticket type.
 func (p *Projection) TypeChanged(f Fact, kind uint32) {
 	p.queue(`UPDATE ticket_types SET changed_seq = $3 WHERE event_id = $1 AND type = $2`, f.Event, int64(kind), int64(f.Seq))
@@ -263,6 +268,13 @@ func (p *Projection) Frozen(f Fact, attempt wire.ID, deadline, expires int64) {
 		sale.UUID(f.Booking), f.At)
 	p.queue(`UPDATE payment_attempts SET status = 'failed', updated_at = $2 WHERE id = $1 AND status IN ('creating', 'open', 'authorised', 'confirmed')`,
 		sale.UUID(attempt), f.At)
+}
+
+// AttemptRefused notes why the log refused an authorisation; the obligation to release it comes beside.
+func (p *Projection) AttemptRefused(f Fact, attempt wire.ID, reason string) {
+	// The payment's row first, as everybody locks them.
+	p.queue(`UPDATE payments SET updated_at = $2 WHERE booking_id = $1`, sale.UUID(f.Booking), f.At)
+	p.queue(`UPDATE payment_attempts SET error_code = $2, updated_at = $3 WHERE id = $1`, sale.UUID(attempt), reason, f.At)
 }
 
 // newTickets gives a booking its tickets: numbered through its lines, ids counted up from the base (sale.TicketID), the

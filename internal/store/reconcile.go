@@ -29,7 +29,7 @@ func (db *DB) AttemptsByIntents(ctx context.Context, intents []string) (map[stri
 	var r PaidAttempt
 	a, p := &r.Attempt, &r.Payment
 	_, err = pgx.ForEachRow(rows, []any{&a.ID, &a.Payment, &a.Number, &a.Intent, &a.Charge, &a.Status, &a.Failures, &a.Created,
-		&p.ID, &p.Booking, &p.Event, &p.Merchant, &p.User, &p.Amount, &p.Currency, &p.Status, &p.Partition}, func() error {
+		&p.ID, &p.Booking, &p.Event, &p.Merchant, &p.User, &p.Amount, &p.Currency, &p.Status, &p.Partition, &p.PerCard}, func() error {
 		out[a.Intent] = r
 		return nil
 	})

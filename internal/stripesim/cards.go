@@ -1,6 +1,8 @@
 package stripesim
 
 import (
+	"crypto/sha256"
+	"encoding/base32"
 	"fmt"
 	"strings"
 )
@@ -86,6 +88,12 @@ func (t *tx) mintMethod(name string) string {
 		}
 	}
 	return ""
+}
+
+// fingerprint tells a card's number from others, as Stripe's does: whatever name it is used under, one number has one.
+func (c card) fingerprint() string {
+	sum := sha256.Sum256([]byte(c.brand + " " + c.country + " " + c.last4))
+	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:10]))
 }
 
 // paymentMethod reads a payment method parameter: a test name becomes a fresh id, an id of ours stays.

@@ -59,6 +59,7 @@ func (s *Sim) payPage(w http.ResponseWriter, v visit, problem string) {
 		page.Title = "Pay " + page.Amount
 		page.Buttons = []button{
 			{"pay", "Pay " + page.Amount, "main"},
+			{"other", "Pay with another card", ""},
 			{"secure", "Pay with a card whose bank asks first", ""},
 			{"decline", "Pay with a card that is declined", ""},
 		}
@@ -80,7 +81,7 @@ func (s *Sim) submitPay(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	name := map[string]string{"pay": "visa", "decline": "chargeDeclined", "secure": "authenticationRequired"}[form.Get("action")]
+	name := map[string]string{"pay": "visa", "other": "mastercard", "decline": "chargeDeclined", "secure": "authenticationRequired"}[form.Get("action")]
 	if name == "" {
 		s.pageError(w, http.StatusBadRequest, "The form was incomplete. Please go back and try again.")
 		return

@@ -94,7 +94,7 @@ func reference[T any](id string, field string, e expansion, shelf *shelf[T], sho
 func (r renderer) intent(v *Intent, e expansion) object {
 	method := orNull(v.PaymentMethod)
 	if _, ok := e["payment_method"]; ok && v.PaymentMethod != "" {
-		method = r.paymentMethod(v.PaymentMethod)
+		method = r.wholeMethod(v.PaymentMethod)
 	}
 	var automatic any
 	if v.Automatic != nil {
@@ -186,6 +186,14 @@ func (r renderer) paymentMethod(id string) object {
 	}
 }
 
+// wholeMethod is a payment method as the secret key may see it: errors, which shoppers see too, show no fingerprint.
+func (r renderer) wholeMethod(id string) object {
+	c, _, _ := cardOf(id)
+	out := r.paymentMethod(id)
+	out["card"].(object)["fingerprint"] = c.fingerprint()
+	return out
+}
+
 func blankDetails() object {
 	return object{
 		"address": object{"city": nil, "country": nil, "line1": nil, "line2": nil, "postal_code": nil, "state": nil},
@@ -208,7 +216,8 @@ func (r renderer) charge(v *Charge, e expansion) object {
 		"payment_method": v.PaymentMethod,
 		"payment_method_details": object{"type": "card", "card": object{
 			"amount_authorized": v.Amount, "brand": c.brand, "capture_before": orNullTime(v.CaptureBefore),
-			"country": c.country, "exp_month": 12, "exp_year": 2034, "funding": "credit", "last4": c.last4,
+			"country": c.country, "exp_month": 12, "exp_year": 2034, "fingerprint": c.fingerprint(), "funding": "credit",
+			"last4":   c.last4,
 			"network": c.brand, "three_d_secure": nil, "wallet": nil,
 		}},
 		"receipt_email": orNull(v.ReceiptEmail), "receipt_number": nil, "receipt_url": nil,

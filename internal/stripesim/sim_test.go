@@ -377,6 +377,32 @@ func TestShopper_ConfirmsWithPublishableKeyAndClientSecret(t *testing.T) {
 	}
 }
 
+func TestCard_OneNumberHasOneFingerprintWhichShoppersDoNotSee(t *testing.T) {
+	b := newBench(t, nil)
+	print := func(method string) string {
+		get := &stripe.PaymentIntentParams{}
+		get.AddExpand("payment_method")
+		get.AddExpand("latest_charge")
+		pi := must(t)(b.api.PaymentIntents.Get(b.create(paidWith(order(1000, "usd"), method)).ID, get))
+		card := pi.PaymentMethod.Card.Fingerprint
+		if card == "" || pi.LatestCharge.PaymentMethodDetails.Card.Fingerprint != card {
+			t.Errorf("%s has %q, its charge %q", method, card, pi.LatestCharge.PaymentMethodDetails.Card.Fingerprint)
+		}
+		return card
+	}
+	if visa := print("pm_card_visa"); print("pm_card_visa") != visa || print("pm_card_mastercard") == visa || print("pm_card_visa_debit") == visa {
+		t.Error("fingerprints do not tell numbers apart")
+	}
+	pi, shopper := b.create(order(1000, "usd")), b.client(publishableKey)
+	confirm := &stripe.PaymentIntentConfirmParams{PaymentMethod: stripe.String("pm_card_chargeDeclined")}
+	confirm.AddExtra("client_secret", pi.ClientSecret)
+	_, err := shopper.PaymentIntents.Confirm(pi.ID, confirm)
+	e := wantError(t, err, 402, "card_error", "card_declined")
+	if m := e.PaymentMethod; m == nil || m.Card == nil || m.Card.Last4 != "0002" || m.Card.Fingerprint != "" {
+		t.Errorf("a shopper is told %+v", m)
+	}
+}
+
 func TestRefund_NeverMoreThanIsLeft(t *testing.T) {
 	b := newBench(t, nil)
 	pi := b.create(paidWith(order(1000, "usd"), "pm_card_visa"))

@@ -26,6 +26,7 @@ type event struct {
 	defined   bool
 	selling   bool
 	cancelled bool
+	perMethod uint16
 	changed   uint64
 	types     map[uint32]*ticketType
 	bookings  []*booking
@@ -91,7 +92,8 @@ func (f *fold) take(o wire.Outcome, body wire.Body) {
 	switch b := body.(type) {
 	case *wire.Extended:
 		f.extended(o, b)
-	case *wire.EventDefined, *wire.TypeDefined, *wire.CapacitySet, *wire.PriceSet, *wire.SellingSet, *wire.EventCancelled:
+	case *wire.EventDefined, *wire.TypeDefined, *wire.CapacitySet, *wire.PriceSet, *wire.SellingSet, *wire.MethodLimitSet,
+		*wire.EventCancelled:
 		f.operated(o, body)
 	case *wire.Held:
 		f.reserved(o, &b.Reserved, "held")
@@ -171,6 +173,8 @@ func (f *fold) operated(o wire.Outcome, body wire.Body) {
 		k.price, k.changed = b.Price, o.Seq
 	case *wire.SellingSet:
 		e.selling = b.Selling
+	case *wire.MethodLimitSet:
+		e.perMethod = b.PerMethod
 	case *wire.EventCancelled:
 		e.selling, e.cancelled = false, true
 	}

@@ -115,6 +115,8 @@ func (t *teller) orderWords(r wire.Record, body wire.Body) string {
 		return fmt.Sprintf("event %d: type %d is to cost %s", r.Object, b.Type, priceWords(b.Price, currency))
 	case *wire.SetSelling:
 		return fmt.Sprintf("event %d: selling is to be %s", r.Object, onOff(b.Selling))
+	case *wire.SetMethodLimit:
+		return fmt.Sprintf("event %d: one payment method is to pay for %s", r.Object, limitWords(b.PerMethod))
 	case *wire.CancelEvent:
 		return fmt.Sprintf("event %d is to be cancelled", r.Object)
 	case *wire.Hold:
@@ -133,6 +135,8 @@ func (t *teller) orderWords(r wire.Record, body wire.Body) string {
 		return fmt.Sprintf("event %d: every hold is to get %s more: %s", r.Object, span(b.By), causeWords(b.Cause))
 	case *wire.Authorised:
 		return fmt.Sprintf("%s: %s are authorised (%s)", booking, money(b.Amount, currencyName(b.Currency)), subjectName(b.Intent))
+	case *wire.AuthorisedBy:
+		return fmt.Sprintf("%s: %s are authorised (%s) by %s", booking, money(b.Amount, currencyName(b.Currency)), subjectName(b.Intent), methodName(b.Method))
 	case *wire.CaptureFailed:
 		return fmt.Sprintf("%s: the money could not be taken", booking)
 	case *wire.Refunded:
@@ -141,6 +145,22 @@ func (t *teller) orderWords(r wire.Record, body wire.Body) string {
 		return fmt.Sprintf("%s is to be revoked: %s", booking, reasonWords(b.Reason))
 	}
 	return otherWords(body)
+}
+
+// limitWords says how many bookings one payment method may pay for.
+func limitWords(most uint16) string {
+	if most == 0 {
+		return "any number of bookings"
+	}
+	return "at most " + many(int(most), "booking", "bookings")
+}
+
+// methodName is enough of a method's hash to tell it from the others of its event.
+func methodName(method wire.ID) string {
+	if method == (wire.ID{}) {
+		return "a method that nobody knows"
+	}
+	return "method " + wire.Hex(method)[:8]
 }
 
 func onOff(on bool) string {
@@ -217,6 +237,8 @@ func (t *teller) orderOutcomeWords(o wire.Outcome, body wire.Body) string {
 		return fmt.Sprintf("event %d: type %d costs %s", o.Object, b.Type, priceWords(b.Price, currency))
 	case *wire.SellingSet:
 		return fmt.Sprintf("event %d: selling is %s", o.Object, onOff(b.Selling))
+	case *wire.MethodLimitSet:
+		return fmt.Sprintf("event %d: one payment method pays for %s", o.Object, limitWords(b.PerMethod))
 	case *wire.EventCancelled:
 		return fmt.Sprintf("event %d is cancelled", o.Object)
 	case *wire.Held:

@@ -88,6 +88,8 @@ func reasonWords(r wire.Reason) string {
 		return "the organiser took it back"
 	case wire.ReasonCaptureFailed:
 		return "the money could not be taken"
+	case wire.ReasonMethodLimit:
+		return "the payment method has paid for as many bookings of the event as one may"
 	case wire.ReasonTooLate:
 		return "it was recorded too long after the arrival"
 	case wire.ReasonClosed:

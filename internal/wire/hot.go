@@ -223,6 +223,12 @@ func decodeHot(body Body, b []byte) bool {
 		return x.decode(b)
 	case *Authorised:
 		return x.decode(b)
+	case *AuthorisedBy:
+		if len(b) < len(x.Method) {
+			return false
+		}
+		x.Method = ID(b[:16])
+		return x.Authorised.decode(b[16:])
 	case *PaymentStarted:
 		if len(b) != 32 {
 			return false

@@ -26,6 +26,7 @@ func walkInto(b Body, from []byte) error {
 var hotRecords = []func() Body{
 	func() Body { return new(Hold) }, func() Body { return new(Authorised) }, func() Body { return new(PaymentStarted) },
 	func() Body { return new(Cancel) }, func() Body { return new(Tick) }, func() Body { return new(Join) }, func() Body { return new(Enlist) },
+	func() Body { return new(AuthorisedBy) },
 }
 
 var hotOutcomes = []func() Body{

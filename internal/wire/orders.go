@@ -10,6 +10,7 @@ const (
 	KindSetPrice       Kind = 19
 	KindSetSelling     Kind = 20
 	KindCancelEvent    Kind = 21
+	KindSetMethodLimit Kind = 22
 	KindHold           Kind = 32
 	KindCancel         Kind = 33
 	KindPaymentStarted Kind = 34
@@ -18,6 +19,7 @@ const (
 	KindCaptureFailed  Kind = 37
 	KindRefunded       Kind = 38
 	KindRevoke         Kind = 39
+	KindAuthorisedBy   Kind = 40
 )
 
 // NewOrder returns an empty body of a kind of the log `orders`, or nil for an unknown kind.
@@ -41,6 +43,8 @@ func NewOrder(k Kind) Body {
 		return new(SetSelling)
 	case KindCancelEvent:
 		return new(CancelEvent)
+	case KindSetMethodLimit:
+		return new(SetMethodLimit)
 	case KindHold:
 		return new(Hold)
 	case KindCancel:
@@ -57,6 +61,8 @@ func NewOrder(k Kind) Body {
 		return new(Refunded)
 	case KindRevoke:
 		return new(Revoke)
+	case KindAuthorisedBy:
+		return new(AuthorisedBy)
 	}
 	return nil
 }
@@ -155,6 +161,17 @@ type SetSelling struct {
 func (*SetSelling) Kind() Kind { return KindSetSelling }
 
 func (s *SetSelling) fields(c *coder) { c.flag(&s.Selling) }
+
+// SetMethodLimit changes how many bookings of an event may be paid by one payment method; see AuthorisedBy. What was
+// confirmed before an event had a limit does not count.
+type SetMethodLimit struct {
+	PerMethod uint16 // 0 for no limit
+}
+
+// Kind is KindSetMethodLimit.
+func (*SetMethodLimit) Kind() Kind { return KindSetMethodLimit }
+
+func (s *SetMethodLimit) fields(c *coder) { c.u16(&s.PerMethod) }
 
 // CancelEvent ends an event for good: selling stops, holds and offers end, the waitlist empties.
 type CancelEvent struct{}
@@ -256,6 +273,19 @@ func (a *Authorised) fields(c *coder) {
 	c.fixed(a.Currency[:])
 	c.bytes(&a.Intent)
 }
+
+// AuthorisedBy is Authorised with what the money comes from, for events that limit it. Method is a keyed hash of the event
+// and the payment method, so that one method is a stranger at every event and to whoever reads the log; zero is unknown
+// and meets no limit.
+type AuthorisedBy struct {
+	Method ID
+	Authorised
+}
+
+// Kind is KindAuthorisedBy.
+func (*AuthorisedBy) Kind() Kind { return KindAuthorisedBy }
+
+func (a *AuthorisedBy) fields(c *coder) { c.id(&a.Method); a.Authorised.fields(c) }
 
 // CaptureFailed says that the money of a confirmed booking cannot be taken, for good.
 type CaptureFailed struct {

@@ -10,6 +10,7 @@ const (
 	KindPriceSet             Kind = 19
 	KindSellingSet           Kind = 20
 	KindEventCancelled       Kind = 21
+	KindMethodLimitSet       Kind = 22
 	KindHeld                 Kind = 32
 	KindRefused              Kind = 33
 	KindAlreadyHeld          Kind = 34
@@ -44,6 +45,8 @@ func NewOrderOutcome(k Kind) Body {
 		return new(SellingSet)
 	case KindEventCancelled:
 		return new(EventCancelled)
+	case KindMethodLimitSet:
+		return new(MethodLimitSet)
 	case KindHeld:
 		return new(Held)
 	case KindRefused:
@@ -167,6 +170,16 @@ type SellingSet struct {
 func (*SellingSet) Kind() Kind { return KindSellingSet }
 
 func (s *SellingSet) fields(c *coder) { c.flag(&s.Selling) }
+
+// MethodLimitSet echoes the new limit.
+type MethodLimitSet struct {
+	PerMethod uint16
+}
+
+// Kind is KindMethodLimitSet.
+func (*MethodLimitSet) Kind() Kind { return KindMethodLimitSet }
+
+func (s *MethodLimitSet) fields(c *coder) { c.u16(&s.PerMethod) }
 
 // EventCancelled is followed by one Cancelled per live hold, offer and waitlist entry, and one Revoked per sold
 // booking.
@@ -351,7 +364,7 @@ func (*PaymentBegun) Kind() Kind { return KindPaymentBegun }
 
 func (p *PaymentBegun) fields(c *coder) { c.id(&p.Attempt); c.i64(&p.Expires) }
 
-// Confirmed answers Authorised: the tickets are sold to the user and the money may be captured. Late says that the hold
+// Confirmed answers Authorised and AuthorisedBy: the tickets are sold to the user and the money may be captured. Late says that the hold
 // had lapsed and was granted again.
 type Confirmed struct {
 	UserKey ID
@@ -374,7 +387,7 @@ func (x *Confirmed) fields(c *coder) {
 	stocks(c, &x.Stock)
 }
 
-// AuthorisationRefused answers Authorised: the authorisation must be voided.
+// AuthorisationRefused answers Authorised and AuthorisedBy: the authorisation must be voided.
 type AuthorisationRefused struct {
 	Reason   Reason
 	Attempt  ID

@@ -33,6 +33,7 @@ const (
 	ReasonCancelledByUser Reason = 31
 	ReasonCancelledByShop Reason = 32
 	ReasonCaptureFailed   Reason = 33
+	ReasonMethodLimit     Reason = 34 // the payment method paid for as many bookings of the event as allowed
 	ReasonTooLate         Reason = 40 // joined later than the allowance after the instant
 	ReasonClosed          Reason = 41 // the room is not taking that now
 	ReasonNotInvited      Reason = 42
@@ -50,8 +51,9 @@ var reasonNames = [...]string{
 	ReasonNotSelling: "not-selling", ReasonEventCancelled: "event-cancelled", ReasonPassUsed: "pass-used",
 	ReasonPassMissing: "pass-missing", ReasonAmount: "wrong-amount", ReasonLapsed: "lapsed", ReasonNewer: "newer-booking",
 	ReasonSecond: "already-paid", ReasonCapacityInUse: "capacity-in-use", ReasonCancelledByUser: "cancelled-by-user",
-	ReasonCancelledByShop: "cancelled-by-organiser", ReasonCaptureFailed: "capture-failed", ReasonTooLate: "too-late",
-	ReasonClosed: "closed", ReasonNotInvited: "not-invited", ReasonGone: "gone", ReasonFuture: "future",
+	ReasonCancelledByShop: "cancelled-by-organiser", ReasonCaptureFailed: "capture-failed", ReasonMethodLimit: "method-limit",
+	ReasonTooLate: "too-late",
+	ReasonClosed:  "closed", ReasonNotInvited: "not-invited", ReasonGone: "gone", ReasonFuture: "future",
 	ReasonNetworkFull: "network-full",
 }
 

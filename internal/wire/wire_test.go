@@ -188,6 +188,8 @@ func TestTokens_GoldenBytesAndSize(t *testing.T) {
 func FuzzParseRecord(f *testing.F) {
 	f.Add(AppendRecord(nil, Record{}, &Tick{Epoch: 1, Now: 2}))
 	f.Add(AppendRecord(nil, Record{}, &Hold{Lines: []Line{{1, 2, 0}}}))
+	f.Add(AppendRecord(nil, Record{}, &AuthorisedBy{Method: ID{1}, Authorised: Authorised{Amount: 5, Intent: []byte("pi")}}))
+	f.Add(AppendRecord(nil, Record{}, &SetMethodLimit{PerMethod: 2}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := ParseRecord(b)
 		if err != nil {

@@ -61,6 +61,7 @@ type booking struct {
 	waiter   int32
 	refusals int32 // the newest
 	refund   int32
+	payer    int32 // whom it counts for
 	refused  uint8 // attempts remembered
 }
 
@@ -105,7 +106,7 @@ func (m *Machine) add(b booking, lines []line) int32 {
 // keep puts a booking at the end of its event's list, where it is not found by its id or user yet.
 func (m *Machine) keep(b booking, lines []line) int32 {
 	m.keepLines(&b, lines)
-	b.waiter, b.refusals, b.refund, b.next, b.place = none, none, none, none, none
+	b.waiter, b.refusals, b.refund, b.payer, b.next, b.place = none, none, none, none, none, none
 	e := &m.events[b.event]
 	b.prev = e.last
 	at := m.bookings.Put(b)

@@ -11,6 +11,7 @@ type event struct {
 	def       wire.DefineEvent
 	selling   bool
 	cancelled bool
+	perMethod uint16 // bookings that one payment method may pay for; 0 for no limit
 	owed      bool   // stock is free that the waitlist has not been offered to the end
 	changed   uint64 // sequence number of the last operator change
 	types     []ticketType
@@ -120,6 +121,9 @@ func (m *Machine) change(e *event, body wire.Body) {
 		e.selling = b.Selling
 		m.changed(e, &wire.SellingSet{Selling: b.Selling})
 		m.owe(e)
+	case *wire.SetMethodLimit:
+		e.perMethod = b.PerMethod
+		m.changed(e, &wire.MethodLimitSet{PerMethod: b.PerMethod})
 	case *wire.CancelEvent:
 		m.cancelEvent(e)
 	}

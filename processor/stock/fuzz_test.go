@@ -17,9 +17,11 @@ func busy(t testing.TB) *house {
 	for n := 1; n <= 8; n++ {
 		h.do(about(n), withPass(hold(n, of(1, 1)), 80+n, start+800*second))
 	}
+	h.do(on(show), &wire.SetMethodLimit{PerMethod: 2})
 	for n := 2; n <= 4; n++ {
-		h.do(about(n), h.pay(50+n, n))
+		h.do(about(n), h.payBy(50+n, n, 1))
 	}
+	h.do(about(8), h.payBy(58, 8, 2))
 	h.do(about(2), &wire.Refunded{Refund: id(70), Tickets: []uint16{0}})
 	h.do(about(3), &wire.CaptureFailed{Attempt: id(53)})
 	h.do(about(5), &wire.Cancel{})
@@ -79,6 +81,7 @@ func FuzzRestore(f *testing.F) {
 		h := &house{t: t, m: m, light: true, clock: sale.LogClock{Epoch: 1, Now: start}, offset: 1 << 40}
 		h.tick(start + second)
 		h.do(about(7), h.anyPay())
+		h.do(about(7), &wire.AuthorisedBy{Method: card(1), Authorised: *h.anyPay()})
 		h.do(about(20), &wire.Cancel{})
 		h.do(about(3), &wire.Revoke{Return: true})
 		h.do(on(show), &wire.CancelEvent{})
@@ -93,6 +96,8 @@ func (h *house) anyPay() *wire.Authorised {
 func FuzzApply(f *testing.F) {
 	f.Add(wire.AppendRecord(nil, about(7), hold(7)))
 	f.Add(wire.AppendRecord(nil, about(1), &wire.Authorised{Attempt: id(9), Amount: 1320, Currency: eur, Intent: []byte("x")}))
+	f.Add(wire.AppendRecord(nil, about(7), &wire.AuthorisedBy{Method: card(1), Authorised: wire.Authorised{Attempt: id(9), Amount: 1320, Currency: eur, Intent: []byte("x")}}))
+	f.Add(wire.AppendRecord(nil, on(show), &wire.SetMethodLimit{PerMethod: 1}))
 	f.Add(wire.AppendRecord(nil, about(2), &wire.Refunded{Refund: id(71), Tickets: []uint16{0}}))
 	f.Add(wire.AppendRecord(nil, on(show), &wire.Extend{Scope: 1, Cause: wire.CauseOperator, By: 1 << 62, Until: 1 << 62}))
 	f.Add(wire.AppendRecord(nil, on(show), &wire.DefineType{Type: 77, Capacity: 1}))

@@ -97,6 +97,7 @@ func (h *house) check() []said {
 		all = append(all, said{o, body})
 	}
 	h.invariants()
+	h.payers()
 	if !h.light {
 		h.restored()
 	}

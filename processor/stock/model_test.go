@@ -28,6 +28,9 @@ type model struct {
 	refunds  map[wire.ID]int64 // given back, by booking
 	perUser  uint32
 	seq      uint64
+
+	perMethod uint16                       // the limit as it stands; 0 for none
+	paidBy    map[wire.ID]map[wire.ID]bool // bookings that a method paid for, since there is a limit
 }
 
 func newModel(t *rapid.T, perUser uint16) *model {
@@ -35,7 +38,7 @@ func newModel(t *rapid.T, perUser uint16) *model {
 		t: t, perUser: uint32(perUser), status: map[wire.ID]string{}, user: map[wire.ID]wire.ID{},
 		lines: map[wire.ID]map[uint32]uint32{}, total: map[wire.ID]int64{}, due: map[wire.ID]int64{},
 		target: map[uint32]uint32{}, held: map[uint32]uint32{}, sold: map[uint32]uint32{}, attempts: map[wire.ID]map[wire.ID]string{}, paid: map[wire.ID]bool{},
-		passes: map[wire.ID]wire.ID{}, refunds: map[wire.ID]int64{},
+		passes: map[wire.ID]wire.ID{}, refunds: map[wire.ID]int64{}, paidBy: map[wire.ID]map[wire.ID]bool{},
 	}
 }
 
@@ -114,6 +117,31 @@ func (m *model) reserve(ref wire.ID, r *wire.Reserved) {
 	}
 }
 
+// heard takes what an authorisation by a method caused: it confirms while the method may pay, and is refused for it when it
+// may not.
+func (m *model) heard(clock *sale.LogClock, a *wire.AuthorisedBy, all []said) {
+	method, before := a.Method, m.attempts[all[0].Ref][a.Attempt]
+	m.hear(clock, all)
+	limited := m.perMethod > 0 && method != (wire.ID{})
+	full := limited && len(m.paidBy[method]) >= int(m.perMethod)
+	switch o := all[0].Is.(type) {
+	case *wire.Confirmed:
+		if full {
+			m.t.Fatalf("method %x paid for %d bookings, and another", method, len(m.paidBy[method]))
+		}
+		if limited {
+			if m.paidBy[method] == nil {
+				m.paidBy[method] = map[wire.ID]bool{}
+			}
+			m.paidBy[method][all[0].Ref] = true
+		}
+	case *wire.AuthorisationRefused:
+		if o.Reason == wire.ReasonMethodLimit && before == "" && !full {
+			m.t.Fatalf("method %x is refused after %d bookings of %d", method, len(m.paidBy[method]), m.perMethod)
+		}
+	}
+}
+
 // hear takes what one record caused.
 func (m *model) hear(clock *sale.LogClock, all []said) {
 	for i, s := range all {
@@ -165,6 +193,8 @@ func (m *model) one(clock *sale.LogClock, ref wire.ID, is wire.Body) {
 		m.stock(o.Stock)
 	case *wire.Extended:
 		m.extend(clock, ref, o)
+	case *wire.MethodLimitSet:
+		m.perMethod = o.PerMethod
 	default:
 		m.money(ref, is)
 	}
@@ -208,6 +238,9 @@ func (m *model) money(ref wire.ID, is wire.Body) {
 		m.attempt(ref, o.Attempt, "refused")
 	case *wire.Frozen:
 		m.step(ref, "frozen", "confirmed")
+		for _, paid := range m.paidBy {
+			delete(paid, ref)
+		}
 		m.due[ref] = o.Deadline
 	case *wire.TicketsRefunded:
 		m.step(ref, "confirmed", "confirmed")
@@ -246,7 +279,7 @@ func command(t *rapid.T, h *house) (wire.Record, wire.Body) {
 	user := rapid.IntRange(1, 5).Draw(t, "user")
 	ref := rapid.IntRange(1, 40).Draw(t, "ref")
 	attempt := id(100 + ref*3 + rapid.IntRange(0, 2).Draw(t, "attempt"))
-	switch rapid.IntRange(0, 15).Draw(t, "command") {
+	switch rapid.IntRange(0, 16).Draw(t, "command") {
 	case 0, 1, 2, 3, 4:
 		b := hold(user, rapid.SliceOfN(rapid.Custom(func(t *rapid.T) wire.Line {
 			return of(uint32(rapid.IntRange(1, 3).Draw(t, "type")), uint16(rapid.IntRange(1, 3).Draw(t, "quantity")))
@@ -260,6 +293,9 @@ func command(t *rapid.T, h *house) (wire.Record, wire.Body) {
 		a := &wire.Authorised{Attempt: attempt, Amount: 1320, Currency: eur, Intent: []byte("pi")}
 		if at, ok := h.m.bookingAt(id(ref)); ok && rapid.IntRange(0, 9).Draw(t, "wrong") > 0 {
 			a.Amount = h.m.total(h.m.booking(at))
+		}
+		if n := rapid.IntRange(0, 3).Draw(t, "method"); n > 0 {
+			return about(ref), &wire.AuthorisedBy{Method: card(n), Authorised: *a}
 		}
 		return about(ref), a
 	case 9:
@@ -279,6 +315,8 @@ func command(t *rapid.T, h *house) (wire.Record, wire.Body) {
 	case 14:
 		kind := uint32(rapid.IntRange(1, 3).Draw(t, "type"))
 		return on(show), &wire.SetCapacity{Type: kind, Capacity: uint32(rapid.IntRange(0, 12).Draw(t, "capacity"))}
+	case 15:
+		return on(show), &wire.SetMethodLimit{PerMethod: uint16(rapid.IntRange(0, 3).Draw(t, "perMethod"))}
 	}
 	return on(show), &wire.SetSelling{Selling: rapid.IntRange(0, 4).Draw(t, "selling") > 0}
 }
@@ -307,7 +345,11 @@ func TestMachine_OutcomesNeverContradictEachOther(t *testing.T) {
 				continue
 			}
 			r, body := command(t, h)
-			m.hear(&h.clock, h.do(r, body))
+			if by, ok := body.(*wire.AuthorisedBy); ok {
+				m.heard(&h.clock, by, h.do(r, body))
+			} else {
+				m.hear(&h.clock, h.do(r, body))
+			}
 		}
 	})
 }

@@ -30,8 +30,9 @@ func notPayable(b *booking) wire.Reason {
 	return wire.ReasonWrongState
 }
 
-// authorised decides whether reserved money buys the booking. A refusal is final: the attempt is remembered.
-func (m *Machine) authorised(a *wire.Authorised) {
+// authorised decides whether reserved money buys the booking; method is zero where nobody knows it. A refusal is final: the
+// attempt is remembered.
+func (m *Machine) authorised(a *wire.Authorised, method wire.ID) {
 	if a.Attempt == (wire.ID{}) || a.Amount < 0 || a.Amount > 0 && len(a.Intent) == 0 {
 		m.reject(wire.ReasonInvalid)
 		return
@@ -47,12 +48,17 @@ func (m *Machine) authorised(a *wire.Authorised) {
 	case b.refused >= MaxRefusals:
 		m.refuseMoney(a, wire.ReasonFull)
 	default:
-		if reason := m.mayConfirm(b, a); reason != wire.ReasonNone {
+		reason := m.mayConfirm(b, a)
+		if reason == wire.ReasonNone && m.exhausted(b.event, method) {
+			reason = wire.ReasonMethodLimit
+		}
+		if reason != wire.ReasonNone {
 			m.rememberRefusal(b, a.Attempt, reason)
 			m.refuseMoney(a, reason)
 			return
 		}
 		m.confirm(at, a)
+		m.charge(at, method)
 	}
 }
 
@@ -164,6 +170,7 @@ func (m *Machine) captureFailed(f *wire.CaptureFailed) {
 	default:
 		e := &m.events[b.event]
 		m.rememberRefusal(b, f.Attempt, wire.ReasonCaptureFailed)
+		m.uncharge(at)
 		b.status = frozen
 		m.setDeadline(at, m.clock.Elapsed()+e.def.Frozen)
 		m.out.Add(&wire.Frozen{UserKey: b.user, Attempt: f.Attempt, Deadline: b.deadline, Expires: m.wall(b)})

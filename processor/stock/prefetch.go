@@ -12,7 +12,7 @@ func (m *Machine) Prefetch(step int, first int64, batch []wire.Record) {
 	holds := 0
 	for i := range batch {
 		r := &batch[i]
-		if r.Kind < wire.KindHold || r.Kind > wire.KindRevoke {
+		if r.Kind < wire.KindHold || r.Kind > wire.KindAuthorisedBy {
 			continue
 		}
 		offset := first + int64(i)
@@ -20,6 +20,7 @@ func (m *Machine) Prefetch(step int, first int64, batch []wire.Record) {
 		case 0:
 			m.ids.Prefetch(table.KeyOf(r.Ref))
 			m.prefetchUser(r)
+			m.prefetchPayer(r)
 		case 1:
 			at := m.ids.Guess(table.KeyOf(r.Ref))
 			m.foresee(offset, at)
@@ -76,6 +77,16 @@ func (m *Machine) prefetchUser(r *wire.Record) {
 	}
 }
 
+// prefetchPayer asks for where the method behind an authorisation is looked up. The body begins with it.
+func (m *Machine) prefetchPayer(r *wire.Record) {
+	if r.Kind != wire.KindAuthorisedBy || len(r.Body) < 16 {
+		return
+	}
+	if at, known := m.eventAt[r.Object]; known {
+		m.payerAt.Prefetch(payerKey(at, wire.ID(r.Body[:16])))
+	}
+}
+
 // holdUser is the user of a Hold that is not decoded yet: its body begins with the subject behind its length.
 func holdUser(r *wire.Record) (user wire.ID, ok bool) {
 	if r.Kind != wire.KindHold || len(r.Body) == 0 || len(r.Body) < 17+int(r.Body[0]) {
@@ -103,7 +114,7 @@ func (m *Machine) prefetchEnd(k wire.Kind, b *booking) {
 	if b.place != none {
 		m.deadlines.Prefetch(b.deadline, b.place)
 	}
-	if k != wire.KindAuthorised {
+	if k != wire.KindAuthorised && k != wire.KindAuthorisedBy {
 		m.owners.Prefetch(owner(b.event, b.user))
 	}
 }

@@ -35,6 +35,7 @@ func (m *Machine) readEvent(r *reader) {
 	r.check(ok && filled == def && id > 0 && !known)
 	e := newEvent(id, def)
 	e.selling, e.cancelled, e.owed = r.flag(), r.flag(), r.flag()
+	e.perMethod = r.u16()
 	e.changed = r.u64()
 	r.check(!e.cancelled || !e.selling && !e.owed)
 	e.readPrices(r)
@@ -100,6 +101,9 @@ func (m *Machine) readBooking(r *reader, event int32) int32 {
 	m.readRefusals(r, at)
 	if r.flag() {
 		m.readRefund(r, at)
+	}
+	if r.flag() {
+		m.readPayer(r, at)
 	}
 	r.check(b.status != refundedWhole || m.booking(at).refund != none)
 	if b.status == waitlisted {
@@ -196,6 +200,15 @@ func (m *Machine) readRefund(r *reader, at int32) {
 		f.ids = append(f.ids, r.id())
 	}
 	b.refund = m.refunds.Put(f)
+}
+
+// readPayer counts a booking for the method that paid for it.
+func (m *Machine) readPayer(r *reader, at int32) {
+	b, method := m.booking(at), r.id()
+	r.check(method != (wire.ID{}) && b.attempt != (wire.ID{}) && b.status != frozen)
+	if !r.bad {
+		m.chargeTo(at, method)
+	}
 }
 
 // count puts a restored booking into the stock numbers and heaps.

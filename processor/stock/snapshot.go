@@ -8,7 +8,7 @@ import (
 )
 
 // layout is the first byte of every snapshot.
-const layout = 1
+const layout = 2
 
 // usualBooking is about how long a booking is there, in bytes.
 const usualBooking = 90
@@ -42,6 +42,7 @@ func (m *Machine) writeEvent(w *writer, e *event) {
 	w.flag(e.selling)
 	w.flag(e.cancelled)
 	w.flag(e.owed)
+	w.u16(e.perMethod)
 	w.u64(e.changed)
 	w.u16(uint16(len(e.prices)))
 	for _, p := range e.prices {
@@ -109,6 +110,10 @@ func (m *Machine) writeBooking(w *writer, b *booking) {
 		for _, id := range f.ids {
 			w.id(id)
 		}
+	}
+	w.flag(b.payer != none)
+	if b.payer != none {
+		w.id(m.payers.At(b.payer).method)
 	}
 	if b.status == waitlisted {
 		v := m.waiters.At(b.waiter)

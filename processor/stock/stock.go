@@ -12,7 +12,7 @@ import (
 )
 
 // Code is the version of this machine's snapshot layout and behaviour.
-const Code uint32 = 2
+const Code uint32 = 3
 
 // Limits that are part of the behaviour and cannot be configured.
 const (
@@ -82,6 +82,8 @@ type state struct {
 	waiters   table.Slab[waiter]
 	refusals  table.Slab[refusal]
 	refunds   table.Slab[refund]
+	payers    table.Slab[payer]
+	payerAt   table.Index    // by event and method
 	deadlines table.Calendar // of held, offered, lapsed and frozen bookings
 	ended     table.Calendar // of bookings to be forgotten
 	passes    passTable
@@ -145,7 +147,9 @@ func (m *Machine) decide(body wire.Body) {
 	case *wire.Hold:
 		m.hold(b)
 	case *wire.Authorised:
-		m.authorised(b)
+		m.authorised(b, wire.ID{})
+	case *wire.AuthorisedBy:
+		m.authorised(&b.Authorised, b.Method)
 	case *wire.PaymentStarted:
 		m.paymentStarted(b)
 	case *wire.Cancel:
@@ -194,12 +198,14 @@ type scratch struct {
 		setCapacity    wire.SetCapacity
 		setPrice       wire.SetPrice
 		setSelling     wire.SetSelling
+		setMethodLimit wire.SetMethodLimit
 		cancelEvent    wire.CancelEvent
 		hold           wire.Hold
 		cancel         wire.Cancel
 		paymentStarted wire.PaymentStarted
 		extend         wire.Extend
 		authorised     wire.Authorised
+		authorisedBy   wire.AuthorisedBy
 		captureFailed  wire.CaptureFailed
 		refunded       wire.Refunded
 		revoke         wire.Revoke
@@ -234,6 +240,8 @@ func (s *scratch) bodyOf(k wire.Kind) wire.Body {
 		return &s.in.setPrice
 	case wire.KindSetSelling:
 		return &s.in.setSelling
+	case wire.KindSetMethodLimit:
+		return &s.in.setMethodLimit
 	case wire.KindCancelEvent:
 		return &s.in.cancelEvent
 	case wire.KindHold:
@@ -246,6 +254,8 @@ func (s *scratch) bodyOf(k wire.Kind) wire.Body {
 		return &s.in.extend
 	case wire.KindAuthorised:
 		return &s.in.authorised
+	case wire.KindAuthorisedBy:
+		return &s.in.authorisedBy
 	case wire.KindCaptureFailed:
 		return &s.in.captureFailed
 	case wire.KindRefunded:

@@ -201,7 +201,7 @@ func TestTexts_EveryKindHasSubjectAndBodyInEveryLanguage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for language := range all {
-		for _, kind := range []string{"held", "offered", "waitlisted", "lapsed", "cancelled", "confirmed", "ticketsReady", "frozen", "refunded", "refundSent", "revoked"} {
+		for _, kind := range []string{"held", "offered", "waitlisted", "lapsed", "cancelled", "confirmed", "ticketsReady", "frozen", "cardLimit", "refunded", "refundSent", "revoked"} {
 			n := store.Notice{Kind: kind, Locale: language, EventName: "Night of Lights", Booking: sale.UUID{1}}
 			subject, body, ok, err := all.render(n, "http://shop.test")
 			if err != nil || !ok || !strings.Contains(subject, n.EventName) || len(body) < 40 || strings.Contains(subject, "\n") {

@@ -40,7 +40,7 @@ func (o *orders) defineEvent(r wire.Record, d *wire.DefineEvent) {
 	case e == nil && len(o.events) >= o.limits.Events:
 		o.refuse(r, wire.ReasonFull)
 	case e == nil:
-		e = &event{id: r.Object, def: *d, selling: true, changed: o.seq, users: map[wire.ID][]*booking{}}
+		e = &event{id: r.Object, def: *d, selling: true, changed: o.seq, users: map[wire.ID][]*booking{}, paidBy: map[wire.ID]int{}}
 		o.events[e.id], o.ordered = e, append(o.ordered, e)
 		o.say(r.Object, r.Ref, &wire.EventDefined{Event: *d})
 	case r.After != 0 && r.After != e.changed:
@@ -170,6 +170,15 @@ func (o *orders) setSelling(r wire.Record, s *wire.SetSelling) {
 	e.selling, e.changed = s.Selling, o.seq
 	o.say(r.Object, r.Ref, &wire.SellingSet{Selling: s.Selling})
 	e.owe()
+}
+
+func (o *orders) setMethodLimit(r wire.Record, s *wire.SetMethodLimit) {
+	e := o.operated(r)
+	if e == nil {
+		return
+	}
+	e.perMethod, e.changed = s.PerMethod, o.seq
+	o.say(r.Object, r.Ref, &wire.MethodLimitSet{PerMethod: s.PerMethod})
 }
 
 // cancelEvent ends the sale; its bookings end in log order, as many as one record may end, the rest in ticks.

@@ -42,6 +42,7 @@ type booking struct {
 	reason   wire.Reason // of its end
 
 	attempt wire.ID                 // that paid
+	paidBy  wire.ID                 // the method that it counts for; zero for none
 	refused map[wire.ID]wire.Reason // attempts that were turned away
 	refunds map[wire.ID]bool
 	gone    map[uint16]bool // tickets refunded

@@ -34,6 +34,8 @@ type event struct {
 	bookings  []*booking             // in log order
 	waiting   []*booking             // in log order
 	users     map[wire.ID][]*booking // in log order
+	perMethod uint16                 // bookings that one payment method may pay for; 0 for no limit
+	paidBy    map[wire.ID]int        // how many each method paid for while there was a limit
 }
 
 type ticketType struct {
@@ -138,6 +140,8 @@ func (o *orders) command(r wire.Record) (understood bool) {
 		o.setPrice(r, b)
 	case *wire.SetSelling:
 		o.setSelling(r, b)
+	case *wire.SetMethodLimit:
+		o.setMethodLimit(r, b)
 	case *wire.CancelEvent:
 		o.cancelEvent(r)
 	case *wire.Hold:
@@ -149,7 +153,9 @@ func (o *orders) command(r wire.Record) (understood bool) {
 	case *wire.Extend:
 		o.extend(r, b)
 	case *wire.Authorised:
-		o.authorised(r, b)
+		o.authorised(r, b, wire.ID{})
+	case *wire.AuthorisedBy:
+		o.authorised(r, &b.Authorised, b.Method)
 	case *wire.CaptureFailed:
 		o.captureFailed(r, b)
 	case *wire.Refunded:

@@ -115,7 +115,8 @@ func (o *orders) extendAll(r wire.Record, x *wire.Extend, by int64) {
 	}
 }
 
-func (o *orders) authorised(r wire.Record, a *wire.Authorised) {
+// authorised holds the money of a method, zero if nobody knows it, against the booking.
+func (o *orders) authorised(r wire.Record, a *wire.Authorised, method wire.ID) {
 	if a.Attempt == (wire.ID{}) || a.Amount < 0 || a.Amount > 0 && len(a.Intent) == 0 {
 		o.reject(r, wire.ReasonInvalid)
 		return
@@ -140,10 +141,19 @@ func (o *orders) authorised(r wire.Record, a *wire.Authorised) {
 		no(wire.ReasonFull)
 		return
 	}
-	if why := b.mayConfirm(a); why != wire.ReasonNone {
+	why := b.mayConfirm(a)
+	counts := b.event.perMethod > 0 && method != wire.ID{}
+	if why == wire.ReasonNone && counts && b.event.paidBy[method] >= int(b.event.perMethod) {
+		why = wire.ReasonMethodLimit
+	}
+	if why != wire.ReasonNone {
 		b.refused[a.Attempt] = why
 		no(why)
 		return
+	}
+	if counts {
+		b.event.paidBy[method]++
+		b.paidBy = method
 	}
 	o.confirm(r, b, a)
 }
@@ -220,6 +230,10 @@ func (o *orders) captureFailed(r wire.Record, f *wire.CaptureFailed) {
 	case b.state != confirmed || b.attempt != f.Attempt:
 		o.refuse(r, wire.ReasonWrongState)
 	default:
+		if b.paidBy != (wire.ID{}) { // it has paid for nothing
+			b.event.paidBy[b.paidBy]--
+			b.paidBy = wire.ID{}
+		}
 		b.state = frozen
 		b.refused[f.Attempt] = wire.ReasonCaptureFailed
 		o.setDeadline(b, plus(o.clock.Elapsed(), b.event.def.Frozen))

@@ -233,7 +233,13 @@ func (w *ordersWorld) authorise() {
 	if w.flag("plain") {
 		h = wire.Record{Object: object, Ref: ref}
 	}
-	w.send(h, a)
+	if n := w.i("method", 0, 4); n > 1 { // three methods, one that nobody knows, and the old record
+		w.send(h, &wire.AuthorisedBy{Method: id('m', n), Authorised: *a})
+	} else if n == 1 {
+		w.send(h, &wire.AuthorisedBy{Authorised: *a})
+	} else {
+		w.send(h, a)
+	}
 }
 
 func (w *ordersWorld) operate(k int) {
@@ -244,6 +250,8 @@ func (w *ordersWorld) operate(k int) {
 	switch {
 	case k < 91:
 		w.send(h, &wire.SetCapacity{Type: w.typ(), Capacity: uint32(w.i("capacity", 0, 12))})
+	case k < 92:
+		w.send(h, &wire.SetMethodLimit{PerMethod: uint16(w.i("perMethod", 0, 3))})
 	case k < 93:
 		w.send(h, &wire.SetPrice{Type: w.typ(), Price: w.price()})
 	case k < 95:
