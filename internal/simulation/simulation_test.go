@@ -12,7 +12,7 @@ import (
 
 var (
 	seed  = flag.Uint64("seed", 0, "the only seed of TestSimulation, with its story")
-	seeds = flag.Uint64("seeds", 500, "how many seeds TestSimulation lives through")
+	seeds = flag.Uint64("seeds", 1_200, "how many seeds TestSimulation lives through")
 )
 
 // heavyEvery is every how many seeds a world is heavy.
