@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"context"
 	"net/http"
 	"regexp"
 	"strings"
@@ -54,32 +53,32 @@ func (v checkView) Rules() []string { return v.Reasons[:max(len(v.Reasons)-1, 0)
 
 var appealCode = regexp.MustCompile(`^[A-Z2-7]{5}-[A-Z2-7]{5}$`)
 
-// checks reads them; the query's code, if there is one, is looked up too.
-func (a *Admin) checks(ctx context.Context, room int64, code string) (v checksView, err error) {
-	v.Since = a.deps.Clock().Add(-checksAge).UTC().Truncate(time.Second)
-	v.Code = strings.ToUpper(strings.TrimSpace(code))
-	if v.Code != "" && !appealCode.MatchString(v.Code) {
-		return v, web.Unprocessable("code", "an appeal code such as ABCDE-23456")
+// checks reads those of the room that a request names; the query's code, if there is one, is looked up too.
+func (a *Admin) checks(r *http.Request, who actor) (room store.Room, v checksView, err error) {
+	ctx := r.Context()
+	if room, err = a.room(ctx, r, who); err != nil {
+		return room, v, err
 	}
-	list, err := a.deps.Store.Rulings(ctx, room, v.Since, maxChecks)
+	v.Since = a.deps.Clock().Add(-checksAge).UTC().Truncate(time.Second)
+	v.Code = strings.ToUpper(strings.TrimSpace(r.URL.Query().Get("code")))
+	if v.Code != "" && !appealCode.MatchString(v.Code) {
+		return room, v, web.Unprocessable("code", "an appeal code such as ABCDE-23456")
+	}
+	list, err := a.deps.Store.Rulings(ctx, room.ID, v.Since, maxChecks)
 	if err != nil {
-		return v, err
+		return room, v, err
 	}
 	v.Checks = viewChecks(list)
 	if v.Code == "" {
-		return v, nil
+		return room, v, nil
 	}
-	found, err := a.deps.Store.RulingsByCode(ctx, room, v.Code, maxChecks)
+	found, err := a.deps.Store.RulingsByCode(ctx, room.ID, v.Code, maxChecks)
 	v.Found = viewChecks(found)
-	return v, err
+	return room, v, err
 }
 
 func (a *Admin) checksPage(w http.ResponseWriter, r *http.Request, who actor) error {
-	room, err := a.room(r.Context(), r, who)
-	if err != nil {
-		return err
-	}
-	v, err := a.checks(r.Context(), room.ID, r.URL.Query().Get("code"))
+	room, v, err := a.checks(r, who)
 	if err != nil {
 		return err
 	}
@@ -90,14 +89,9 @@ func (a *Admin) checksPage(w http.ResponseWriter, r *http.Request, who actor) er
 }
 
 func (a *Admin) checksJSON(w http.ResponseWriter, r *http.Request, who actor) error {
-	room, err := a.room(r.Context(), r, who)
-	if err != nil {
-		return err
+	_, v, err := a.checks(r, who)
+	if err == nil {
+		writeJSON(w, v)
 	}
-	v, err := a.checks(r.Context(), room.ID, r.URL.Query().Get("code"))
-	if err != nil {
-		return err
-	}
-	writeJSON(w, v)
-	return nil
+	return err
 }
