@@ -90,13 +90,15 @@ func (w *Watch) take(partition int, batch []wire.Outcome, now time.Time) {
 				wanted <- answerOf(o)
 			}
 		}
-		if o.Index != 0 || o.Kind == wire.KindTicked || o.Kind == wire.KindEpochStarted {
+		if o.Index != 0 {
 			continue
 		}
-		w.decided++
-		if !p.last.IsZero() {
-			w.longest = max(w.longest, now.Sub(p.last))
-			p.last = now
+		if o.Kind != wire.KindTicked && o.Kind != wire.KindEpochStarted { // the leader's own, which it sends when nobody sends
+			w.decided++
+			if !p.last.IsZero() {
+				w.longest = max(w.longest, now.Sub(p.last))
+				p.last = now
+			}
 		}
 		if sent, timed := p.sent[o.Command]; timed {
 			delete(p.sent, o.Command)
