@@ -191,7 +191,7 @@ func (w *world) ticks(topic string) func(context.Context) error {
 			_, err := log.Append(ctx, 0, wire.AppendRecord(nil, wire.Record{}, body), time.Time{})
 			return err
 		}
-		if err := put(&wire.Epoch{Epoch: 1, Leader: wire.ID{1}}); err != nil {
+		if err := put(&wire.Epoch{Epoch: 1, Leader: wire.ID{1}, Code: stock.Code}); err != nil {
 			return err
 		}
 		for {

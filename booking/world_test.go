@@ -175,7 +175,7 @@ func (w *world) ticks(ctx context.Context) error {
 		_, err := orders.Append(ctx, 0, wire.AppendRecord(nil, wire.Record{}, body), time.Time{})
 		return err
 	}
-	if err := append(&wire.Epoch{Epoch: 1, Leader: wire.ID{1}}); err != nil {
+	if err := append(&wire.Epoch{Epoch: 1, Leader: wire.ID{1}, Code: stock.Code}); err != nil {
 		return err
 	}
 	for {

@@ -309,7 +309,7 @@ func TestProjector_FoldOfOutcomesWhateverTheBatches(t *testing.T) {
 	w := newWorld(t)
 	story(w)
 	for k := wire.KindTicked; k <= wire.KindRevoked; k++ {
-		if wire.NewOrderOutcome(k) != nil && !w.seen[k] && k != wire.KindEpochStarted && k != wire.KindBehaves {
+		if wire.NewOrderOutcome(k) != nil && !w.seen[k] && k != wire.KindEpochStarted {
 			t.Errorf("the story lacks outcome kind %d", k)
 		}
 	}

@@ -42,7 +42,7 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(db.Close)
 	w := &world{t: t, db: db, machine: stock.New(stock.Limits{}), seen: map[wire.Kind]bool{}}
-	w.clock.StartEpoch(1)
+	w.clock.StartEpoch(1, stock.Code)
 	w.tick(start)
 	return w
 }

@@ -58,7 +58,7 @@ func (s *stage) emit(partition int32, command wire.ID, n int) {
 	out.Partition = partition
 	out.Begin(0, 0, wire.Record{Command: command})
 	for i := range n {
-		out.Add(&wire.Behaves{Version: uint32(i)})
+		out.Add(&wire.Extended{By: int64(i)})
 	}
 	out.End()
 	values := make([][]byte, out.Len())
@@ -85,8 +85,8 @@ func TestDesk_FirstOutcomeAnswersEverybodyWhoAsked(t *testing.T) {
 	for range 2 {
 		group.Go(func() {
 			o, err := s.ask(wire.ID{1}, func(context.Context) error { entered.Done(); return nil })
-			var b wire.Behaves
-			if err != nil || o.DecodeInto(&b) != nil || b.Version != 0 || o.Index != 0 {
+			var b wire.Extended
+			if err != nil || o.DecodeInto(&b) != nil || b.By != 0 || o.Index != 0 {
 				t.Errorf("%+v %v", o, err)
 			}
 		})

@@ -15,7 +15,7 @@ func (b *backlog) fill(numbered *wire.Outcomes, offset int64, n int) (all [][]by
 	out.Seq, out.Hash = numbered.Seq, numbered.Hash
 	for i := range n {
 		out.Begin(offset+int64(i), 0, wire.Record{})
-		out.Add(&wire.Behaves{Version: uint32(i)})
+		out.Add(&wire.Rejected{Reason: wire.Reason(i)})
 		out.End()
 	}
 	b.add(n, out)
@@ -78,7 +78,7 @@ func TestBacklog_RoomStaysBoundedAfterABurst(t *testing.T) {
 	var out wire.Outcomes
 	out.Begin(0, 0, wire.Record{})
 	for range 50_000 { // a tick that lapses many holds
-		out.Add(&wire.Behaves{})
+		out.Add(&wire.Rejected{})
 	}
 	out.End()
 	b.add(1, &out)

@@ -101,14 +101,6 @@ func (c *Core) apply(offset int64, r *wire.Record, out *wire.Outcomes) {
 	switch {
 	case r.Kind == wire.KindEpoch:
 		c.applyEpoch(*r, out)
-	case r.Kind == wire.KindBehaviour:
-		var b wire.Behaviour
-		if err := r.DecodeInto(&b); err != nil {
-			c.reject(wire.ReasonUndecodable, out)
-			return
-		}
-		c.clock.Behaviour = b.Version
-		out.Add(&wire.Behaves{Version: b.Version})
 	case r.Kind < firstMachineKind:
 		c.reject(wire.ReasonUnknownKind, out)
 	case r.Command == wire.ID{} || r.NotAfter == 0:
@@ -149,7 +141,7 @@ func (c *Core) applyEpoch(r wire.Record, out *wire.Outcomes) {
 		c.reject(wire.ReasonInvalid, out)
 		return
 	}
-	if !c.clock.StartEpoch(e.Epoch) {
+	if !c.clock.StartEpoch(e.Epoch, e.Code) {
 		c.reject(wire.ReasonStaleEpoch, out)
 		return
 	}

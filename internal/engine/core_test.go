@@ -96,7 +96,7 @@ func TestCore_CommandIsDecidedOnceAndRepeatedAfterwards(t *testing.T) {
 	if err := again[0].DecodeInto(&r); err != nil {
 		t.Fatal(err)
 	}
-	want := wire.Repeated{FirstKind: wire.KindBehaves, FirstOffset: 0, FirstSeq: first[0].Seq, FirstRef: wire.ID{1, 1}}
+	want := wire.Repeated{FirstKind: wire.KindExtended, FirstOffset: 0, FirstSeq: first[0].Seq, FirstRef: wire.ID{1, 1}}
 	if r != want || len(again) != 1 || c.machine.(*toy).count != 1 {
 		t.Fatalf("%+v, want %+v", r, want)
 	}
@@ -243,7 +243,7 @@ func TestCore_RestoreSaysWhatDoesNotFit(t *testing.T) {
 func FuzzCore_Apply(f *testing.F) {
 	f.Add(order(1, 1, 10, 0), epoch(1, 1))
 	f.Add(epoch(1, 1), tickAt(1, 1<<62))
-	f.Add([]byte{}, record(wire.Record{}, &wire.Behaviour{Version: 2}))
+	f.Add([]byte{}, record(wire.Record{}, &wire.Epoch{Epoch: 1, Code: 2}))
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		c := newToy()
 		for range 2 {

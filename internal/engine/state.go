@@ -27,7 +27,7 @@ var (
 )
 
 // Snapshot appends the whole state to dst: the same state always gives the same bytes. Layout, little-endian: layout u8,
-// machine code u32, partition i32, epoch u64, now, outage, bound i64, behaviour u32, leader [16], next offset i64, seq,
+// machine code u32, partition i32, epoch u64, now, outage, bound i64, code of the leader's machine u32, leader [16], next offset i64, seq,
 // hash u64, chain [32], offset of the last tick i64, count of commands u32, the commands by day and sequence number
 // (id, ref, until i64, offset i64, seq u64, kind u8), then the machine's bytes.
 func (c *Core) Snapshot(dst []byte) []byte {
@@ -39,7 +39,7 @@ func (c *Core) Snapshot(dst []byte) []byte {
 	for _, v := range []int64{c.clock.Now, c.clock.Outage, c.clock.Bound} {
 		dst = le.AppendUint64(dst, uint64(v))
 	}
-	dst = le.AppendUint32(dst, c.clock.Behaviour)
+	dst = le.AppendUint32(dst, c.clock.Code)
 	dst = append(dst, c.leader[:]...)
 	for _, v := range []uint64{uint64(c.next), c.seq, c.hash} {
 		dst = le.AppendUint64(dst, v)
@@ -68,7 +68,7 @@ func (c *Core) Restore(src []byte) error {
 	}
 	c.clock.Epoch = r.u64()
 	c.clock.Now, c.clock.Outage, c.clock.Bound = int64(r.u64()), int64(r.u64()), int64(r.u64())
-	c.clock.Behaviour = r.u32()
+	c.clock.Code = r.u32()
 	copy(c.leader[:], r.take(16))
 	c.next, c.seq, c.hash = int64(r.u64()), r.u64(), r.u64()
 	copy(c.chain[:], r.take(32))

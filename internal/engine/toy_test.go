@@ -25,16 +25,16 @@ func (m *toy) Apply(_ *sale.LogClock, _ int64, r wire.Record, out *wire.Outcomes
 	}
 	m.count++
 	m.sum += uint64(r.Object)
-	out.Add(&wire.Behaves{Version: uint32(m.count)})
+	out.Add(&wire.Extended{By: int64(m.count)})
 	for range r.Object % 3 {
-		out.AddFor(r.Object, wire.ID{9}, &wire.Behaves{Version: uint32(m.sum)})
+		out.AddFor(r.Object, wire.ID{9}, &wire.Extended{By: int64(m.sum)})
 	}
 }
 
 func (m *toy) Tick(_ *sale.LogClock, out *wire.Outcomes) {
 	m.ticks++
 	if m.ticks%10 == 0 {
-		out.Add(&wire.Behaves{Version: uint32(m.sum)})
+		out.Add(&wire.Extended{By: int64(m.sum)})
 	}
 }
 

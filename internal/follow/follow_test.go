@@ -16,7 +16,7 @@ func outcomes(n int) [][]byte {
 	var out wire.Outcomes
 	for i := range n {
 		out.Begin(int64(i), 0, wire.Record{})
-		out.Add(&wire.Behaves{Version: uint32(i)})
+		out.Add(&wire.Extended{By: int64(i)})
 		out.End()
 	}
 	values := make([][]byte, n)

@@ -26,8 +26,9 @@ type LogClock struct {
 	Now    Micros // the newest tick's instant; 0 before the first
 	Outage Micros // sum of all outages so far
 	Bound  Micros // the newest tick's published error bound
-	// Behaviour is the newest Behaviour record: rules change only behind it.
-	Behaviour uint32
+	// Code is the machine's version in the leader of the current epoch. A rule that came with a version counts only in the
+	// terms of leaders that have it, so that all replicas, older and newer, read one log alike.
+	Code uint32
 }
 
 // Elapsed is log time without the outages. Deadlines are set and compared in it.
@@ -36,12 +37,13 @@ func (c *LogClock) Elapsed() Micros { return c.Now - c.Outage }
 // Wall turns a deadline in elapsed time into the instant at which it will pass if no further outage happens.
 func (c *LogClock) Wall(elapsed Micros) Micros { return elapsed + c.Outage }
 
-// StartEpoch makes a higher epoch the current one. A lower or equal one is stale and changes nothing.
-func (c *LogClock) StartEpoch(epoch uint64) (ok bool) {
+// StartEpoch makes a higher epoch the current one, and the version of its leader's machine that of the rules. A lower or
+// equal epoch is stale and changes nothing.
+func (c *LogClock) StartEpoch(epoch uint64, code uint32) (ok bool) {
 	if epoch <= c.Epoch {
 		return false
 	}
-	c.Epoch = epoch
+	c.Epoch, c.Code = epoch, code
 	return true
 }
 

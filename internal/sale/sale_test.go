@@ -80,7 +80,7 @@ func TestUUID_TextRoundTripsAndTicketsCountUp(t *testing.T) {
 
 func TestLogClock_OutagesStopElapsedTime(t *testing.T) {
 	var c LogClock
-	c.StartEpoch(1)
+	c.StartEpoch(1, 3)
 	c.Tick(1, 1000*Second, 0)
 	c.Tick(1, 1001*Second, 0)
 	if c.Elapsed() != 1001*Second {
@@ -96,7 +96,7 @@ func TestLogClock_OutagesStopElapsedTime(t *testing.T) {
 	if _, ok := c.Tick(2, 1032*Second, 0); ok {
 		t.Error("a tick of another epoch counted")
 	}
-	if c.StartEpoch(1) || !c.StartEpoch(2) {
+	if c.StartEpoch(1, 3) || !c.StartEpoch(2, 3) {
 		t.Error("epochs must rise")
 	}
 	if out, _ := c.Tick(2, 1031*Second+10*Hour, 0); out != OutageCap {

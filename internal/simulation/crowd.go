@@ -99,7 +99,7 @@ func (c *crowd) define() {
 		w.broker.put(w.broker.log, [][]byte{wire.AppendRecord(nil, h, b)}, nil)
 	}
 	if w.shape.past > 0 {
-		put(wire.Record{}, &wire.Epoch{Epoch: w.shape.past, Leader: wire.ID{'o', 'l', 'd'}})
+		put(wire.Record{}, &wire.Epoch{Epoch: w.shape.past, Leader: wire.ID{'o', 'l', 'd'}, Code: w.machine().Code()})
 	}
 	if w.shape.waiting {
 		c.lines.define(c, put)

@@ -68,7 +68,8 @@ type shape struct {
 	kinds      [FaultLateAppend]bool
 	limits     stock.Limits
 	rooms      queue.Limits
-	cards      bool // events limit how many bookings one payment method may pay for
+	cards      bool  // events limit how many bookings one payment method may pay for
+	upgrade    int64 // when every process is ended and begins again as the version that knows such limits; 0: all do from the start
 }
 
 func pick[T any](w *world, of ...T) T { return of[w.IntN(len(of))] }
@@ -105,6 +106,12 @@ func (w *world) draw() shape {
 		s.snapshots = 5 * sale.Second
 	}
 	s.cards = w.cards.IntN(4) == 0 && !s.waiting && !w.cfg.Heavy
+	if s.cards {
+		s.past = max(s.past, 1) // limits need a leader who knows them
+	}
+	if s.cards && s.between > 0 && w.cards.IntN(3) == 0 {
+		s.upgrade = s.length/4 + w.cards.Int64N(s.length/2)
+	}
 	return s
 }
 

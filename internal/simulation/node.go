@@ -74,11 +74,31 @@ func (w *world) rules() engine.Rules {
 	}
 }
 
+// machine is that of the program which is installed now.
 func (w *world) machine() engine.Machine {
 	if w.shape.waiting {
 		return queue.New(w.shape.rooms)
 	}
-	return stock.New(w.shape.limits)
+	if m := stock.New(w.shape.limits); w.now >= w.shape.upgrade {
+		return m
+	} else {
+		return older{m}
+	}
+}
+
+// older is the machine of the version before this one, which knows no limits per payment method.
+type older struct{ engine.Machine }
+
+// Code is that of the version before.
+func (o older) Code() uint32 { return o.Machine.Code() - 1 }
+
+// Apply rejects what that version does not know.
+func (o older) Apply(c *sale.LogClock, offset int64, r wire.Record, out *wire.Outcomes) {
+	if r.Kind == wire.KindSetMethodLimit || r.Kind == wire.KindAuthorisedBy {
+		out.Add(&wire.Rejected{Reason: wire.ReasonUnknownKind})
+		return
+	}
+	o.Machine.Apply(c, offset, r, out)
 }
 
 // boot begins a life: from the newest snapshot that fits, or from the first record.

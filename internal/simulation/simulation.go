@@ -111,6 +111,9 @@ func (w *world) live() {
 		w.gateways = append(w.gateways, newGateway(w, i))
 	}
 	w.crowd.start()
+	if w.shape.upgrade > 0 {
+		w.after(w.shape.upgrade, w.stopAll)
+	}
 	w.plague()
 	w.every(500*sale.Millisecond, w.audit.available)
 	w.until(w.shape.length, func() bool { return false })

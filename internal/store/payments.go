@@ -63,8 +63,9 @@ func (db *DB) Money(ctx context.Context, do func(*Money) error) error {
 	return pgx.BeginFunc(ctx, db.Write, func(tx pgx.Tx) error { return do(&Money{tx}) })
 }
 
+// paymentColumns are those of Payment. A limit per card that the log has not been told of yet is none.
 const paymentColumns = `p.id, p.booking_id, p.event_id, p.merchant_account_id, p.user_id, p.amount, p.currency, p.status, e.partition,
-	e.per_card`
+	CASE WHEN e.per_card_seq > 0 THEN e.per_card ELSE 0 END`
 
 func scanPayment(row pgx.CollectableRow) (p Payment, err error) {
 	err = row.Scan(&p.ID, &p.Booking, &p.Event, &p.Merchant, &p.User, &p.Amount, &p.Currency, &p.Status, &p.Partition,

@@ -89,8 +89,6 @@ func (t *teller) record(value []byte) string {
 		return fmt.Sprintf("process %s wants to lead term %d", wire.Hex(b.Leader)[:8], b.Epoch)
 	case *wire.Tick:
 		return fmt.Sprintf("a tick of term %d: it is %s", b.Epoch, hour(b.Now))
-	case *wire.Behaviour:
-		return fmt.Sprintf("rules switch to version %d", b.Version)
 	}
 	if t.log == wire.TopicQueue {
 		return queueRecordWords(r, body)
@@ -192,8 +190,6 @@ func (t *teller) outcome(o wire.Outcome) string {
 		return fmt.Sprintf("log time is %s; chain %x…", when(b.Now), b.Chain[:8])
 	case *wire.EpochStarted:
 		return fmt.Sprintf("term %d begins, led by %s, code %d", b.Epoch, wire.Hex(b.Leader)[:8], b.Code)
-	case *wire.Behaves:
-		return fmt.Sprintf("rules are those of version %d", b.Version)
 	case *wire.Rejected:
 		return "rejected: " + reasonWords(b.Reason)
 	case *wire.Repeated:

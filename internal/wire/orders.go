@@ -29,8 +29,6 @@ func NewOrder(k Kind) Body {
 		return new(Epoch)
 	case KindTick:
 		return new(Tick)
-	case KindBehaviour:
-		return new(Behaviour)
 	case KindDefineEvent:
 		return new(DefineEvent)
 	case KindDefineType:

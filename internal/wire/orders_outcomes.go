@@ -85,8 +85,6 @@ func newSharedOutcome(k Kind) Body {
 		return new(Ticked)
 	case KindEpochStarted:
 		return new(EpochStarted)
-	case KindBehaves:
-		return new(Behaves)
 	case KindRejected:
 		return new(Rejected)
 	case KindRepeated:

@@ -12,7 +12,6 @@ import (
 const (
 	KindTicked       Kind = 1
 	KindEpochStarted Kind = 2
-	KindBehaves      Kind = 3
 	KindRejected     Kind = 4
 	KindRepeated     Kind = 5
 	KindExtended     Kind = 6
@@ -241,16 +240,6 @@ type EpochStarted struct {
 func (*EpochStarted) Kind() Kind { return KindEpochStarted }
 
 func (e *EpochStarted) fields(c *coder) { c.u64(&e.Epoch); c.id(&e.Leader); c.u32(&e.Code) }
-
-// Behaves is the outcome of a Behaviour record.
-type Behaves struct {
-	Version uint32
-}
-
-// Kind is KindBehaves.
-func (*Behaves) Kind() Kind { return KindBehaves }
-
-func (b *Behaves) fields(c *coder) { c.u32(&b.Version) }
 
 // Rejected is the outcome of a record that could not be understood or may have no effect.
 type Rejected struct {

@@ -21,8 +21,6 @@ func NewQueueRecord(k Kind) Body {
 		return new(Epoch)
 	case KindTick:
 		return new(Tick)
-	case KindBehaviour:
-		return new(Behaviour)
 	case KindDefineRoom:
 		return new(DefineRoom)
 	case KindSetRoom:

@@ -8,9 +8,8 @@ import (
 
 // Kinds of records that both logs share; the engine handles them.
 const (
-	KindEpoch     Kind = 1
-	KindTick      Kind = 2
-	KindBehaviour Kind = 3
+	KindEpoch Kind = 1
+	KindTick  Kind = 2
 )
 
 // RecordHeaderSize is the length of a record's header in bytes.
@@ -117,7 +116,7 @@ func (r *Record) DecodeInto(body Body) error {
 type Epoch struct {
 	Epoch  uint64
 	Leader ID     // random, of the process that appended it
-	Code   uint32 // code version of the leader
+	Code   uint32 // version of the leader's machine, whose rules count from here on
 }
 
 // Kind is KindEpoch.
@@ -136,13 +135,3 @@ type Tick struct {
 func (*Tick) Kind() Kind { return KindTick }
 
 func (t *Tick) fields(c *coder) { c.u64(&t.Epoch); c.i64(&t.Now); c.i64(&t.Bound) }
-
-// Behaviour switches rules of a machine: new code behaves as before until this record.
-type Behaviour struct {
-	Version uint32
-}
-
-// Kind is KindBehaviour.
-func (*Behaviour) Kind() Kind { return KindBehaviour }
-
-func (v *Behaviour) fields(c *coder) { c.u32(&v.Version) }

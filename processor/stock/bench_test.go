@@ -85,7 +85,7 @@ func newTraffic(t testing.TB) *traffic {
 	m := stock.New(stock.Limits{Bookings: 1 << 26})
 	w := &traffic{core: engine.NewCore(m, 0), rand: rand.New(rand.NewPCG(1, 2)), now: 1_800_000_000 * sale.Second,
 		step: 200 * sale.Millisecond, perTick: 3_000}
-	w.add(wire.Record{}, &wire.Epoch{Epoch: 1, Leader: wire.ID{1}})
+	w.add(wire.Record{}, &wire.Epoch{Epoch: 1, Leader: wire.ID{1}, Code: stock.Code})
 	w.tick()
 	for e := int64(1); e <= onSale; e++ {
 		capacity := uint32(sale.MaxCapacity)

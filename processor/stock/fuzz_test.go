@@ -78,7 +78,7 @@ func FuzzRestore(f *testing.F) {
 			t.Fatalf("two snapshots of one state:\n%x\n%x", src, again)
 		}
 		// Whatever was accepted must be safe to go on from.
-		h := &house{t: t, m: m, light: true, clock: sale.LogClock{Epoch: 1, Now: start}, offset: 1 << 40}
+		h := &house{t: t, m: m, light: true, clock: sale.LogClock{Epoch: 1, Code: Code, Now: start}, offset: 1 << 40}
 		h.tick(start + second)
 		h.do(about(7), h.anyPay())
 		h.do(about(7), &wire.AuthorisedBy{Method: card(1), Authorised: *h.anyPay()})

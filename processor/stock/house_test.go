@@ -32,7 +32,7 @@ type house struct {
 
 func newHouse(t tester, l Limits) *house {
 	h := &house{t: t, m: New(l)}
-	h.clock.StartEpoch(1)
+	h.clock.StartEpoch(1, Code)
 	h.tick(start)
 	return h
 }

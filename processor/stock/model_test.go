@@ -326,7 +326,7 @@ func TestMachine_OutcomesNeverContradictEachOther(t *testing.T) {
 		perUser := uint16(rapid.IntRange(0, 4).Draw(t, "perUser"))
 		h := &house{t: t, m: New(Limits{Batch: 3}), light: true}
 		m := newModel(t, perUser)
-		h.clock.StartEpoch(1)
+		h.clock.StartEpoch(1, Code)
 		h.tick(start)
 		define := wire.DefineEvent{Currency: eur, PerUser: perUser, NeedsPass: rapid.Bool().Draw(t, "needsPass")}
 		define.Hold, define.Offer, define.Grace, define.Frozen = 20*second, 10*second, 30*second, 60*second
@@ -357,7 +357,7 @@ func TestMachine_OutcomesNeverContradictEachOther(t *testing.T) {
 func TestMachine_AnyPrefixRestoredGoesOnAlike(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a := &house{t: t, m: New(Limits{Batch: 3}), light: true}
-		a.clock.StartEpoch(1)
+		a.clock.StartEpoch(1, Code)
 		a.tick(start)
 		a.define(wire.DefineEvent{
 			NeedsPass: rapid.Bool().Draw(t, "needsPass"), Hold: 20 * second, Offer: 10 * second, Grace: 30 * second, Frozen: 60 * second,

@@ -205,3 +205,25 @@ func TestMethodLimit_ManyMethodsTakeNoMoreEntriesThanBookings(t *testing.T) {
 	h.restored()
 	h.payers()
 }
+
+// TestMethodLimit_TermsOfOlderLeadersKnowNone: while a leader of the version before is at work, everybody must read the log as it
+// does, and whoever reads it later too.
+func TestMethodLimit_TermsOfOlderLeadersKnowNone(t *testing.T) {
+	h := newHouse(t, Limits{})
+	h.clock.StartEpoch(2, codeMethods-1)
+	h.define(wire.DefineEvent{}, 9, 0)
+	is[*wire.Held](h, h.do(about(1), hold(1)))
+	unknown := func(head wire.Record, b wire.Body) {
+		t.Helper()
+		if r := is[*wire.Rejected](h, h.do(head, b)); r.Reason != wire.ReasonUnknownKind {
+			t.Errorf("%T is rejected because of %s", b, r.Reason)
+		}
+	}
+	unknown(on(show), &wire.SetMethodLimit{PerMethod: 1})
+	unknown(about(1), h.payBy(51, 1, 1))
+	h.clock.StartEpoch(3, Code)
+	is[*wire.MethodLimitSet](h, h.do(on(show), &wire.SetMethodLimit{PerMethod: 1}))
+	is[*wire.Confirmed](h, h.do(about(1), h.payBy(51, 1, 1)))
+	h.clock.StartEpoch(4, codeMethods-1)
+	unknown(on(show), &wire.SetMethodLimit{})
+}

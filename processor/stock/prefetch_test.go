@@ -19,7 +19,7 @@ func crowded(t *rapid.T) (records []eventlog.Record) {
 	add := func(h wire.Record, body wire.Body) {
 		records = append(records, eventlog.Record{Offset: int64(len(records)), Value: wire.AppendRecord(nil, h, body)})
 	}
-	add(wire.Record{}, &wire.Epoch{Epoch: 1, Leader: wire.ID{1}})
+	add(wire.Record{}, &wire.Epoch{Epoch: 1, Leader: wire.ID{1}, Code: Code})
 	add(wire.Record{}, &wire.Tick{Epoch: 1, Now: now})
 	add(wire.Record{Object: show}, &wire.DefineEvent{Currency: [3]byte{'E', 'U', 'R'}, Hold: 60 * sale.Second, Grace: 60 * sale.Second})
 	add(wire.Record{Object: show}, &wire.DefineType{Type: 1, Capacity: 20, Default: true, Price: wire.Price{Ticket: 4500}})

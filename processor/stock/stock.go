@@ -14,6 +14,17 @@ import (
 // Code is the version of this machine's snapshot layout and behaviour.
 const Code uint32 = 3
 
+// codeMethods is the version that brought limits per payment method.
+const codeMethods uint32 = 3
+
+// since is the version that brought a kind of record; a term whose leader is older knows it not.
+func since(k wire.Kind) uint32 {
+	if k == wire.KindSetMethodLimit || k == wire.KindAuthorisedBy {
+		return codeMethods
+	}
+	return 0
+}
+
 // Limits that are part of the behaviour and cannot be configured.
 const (
 	// MaxTypes is how many ticket types one event may have.
@@ -119,7 +130,7 @@ func (m *Machine) Code() uint32 { return Code }
 func (m *Machine) Apply(c *sale.LogClock, offset int64, r wire.Record, out *wire.Outcomes) {
 	m.begin(c, offset, r, out)
 	body := m.bodyOf(r.Kind)
-	if body == nil {
+	if body == nil || c.Code < since(r.Kind) {
 		m.reject(wire.ReasonUnknownKind)
 		return
 	}

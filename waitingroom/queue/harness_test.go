@@ -43,7 +43,7 @@ type harness struct {
 
 func start(t tb) *harness {
 	h := &harness{t: t, m: New(Limits{})}
-	h.c.StartEpoch(1)
+	h.c.StartEpoch(1, Code)
 	h.tick(t0)
 	return h
 }

@@ -4,10 +4,10 @@ import "fairgate/internal/wire"
 
 // logClock is the time inside a log, in µs.
 type logClock struct {
-	Epoch     uint64
-	Now       int64
-	Outage    int64
-	Behaviour uint32
+	Epoch  uint64
+	Now    int64
+	Outage int64
+	Code   uint32 // of the machine in the epoch's leader
 }
 
 const (
@@ -44,13 +44,6 @@ func (p *Partition) engine(offset int64, r wire.Record, readable bool) plan {
 		return p.epoch(r)
 	case r.Kind == wire.KindTick:
 		return p.tick(r)
-	case r.Kind == wire.KindBehaviour:
-		var b wire.Behaviour
-		if r.DecodeInto(&b) != nil {
-			return rejected(wire.ReasonUndecodable)
-		}
-		p.clock.Behaviour = b.Version
-		return plan{fixed: []wire.Body{&wire.Behaves{Version: b.Version}}}
 	case r.Kind < machineKinds:
 		return rejected(wire.ReasonUnknownKind)
 	case r.Command == wire.ID{} || r.NotAfter == 0:
@@ -79,7 +72,7 @@ func (p *Partition) epoch(r wire.Record) plan {
 	if e.Epoch-p.clock.Epoch > epochStep {
 		return rejected(wire.ReasonInvalid)
 	}
-	p.clock.Epoch = e.Epoch
+	p.clock.Epoch, p.clock.Code = e.Epoch, e.Code
 	return plan{fixed: []wire.Body{&wire.EpochStarted{Epoch: e.Epoch, Leader: e.Leader, Code: e.Code}}}
 }
 

@@ -118,10 +118,15 @@ func (o *orders) say(object int64, ref wire.ID, b wire.Body) {
 	o.out = append(o.out, expected{object, ref, b})
 }
 
+// methodsSince is the version of the machine that brought limits per payment method: before a leader of that version the
+// log knows no such records.
+const methodsSince = 3
+
 // command decides a record. Bodies that cannot be decoded and unknown kinds are rejected, and move nothing at all.
 func (o *orders) command(r wire.Record) (understood bool) {
 	body := wire.NewOrder(r.Kind)
-	if body == nil {
+	newer := r.Kind == wire.KindSetMethodLimit || r.Kind == wire.KindAuthorisedBy
+	if body == nil || newer && o.clock.Code < methodsSince {
 		o.say(r.Object, r.Ref, &wire.Rejected{Reason: wire.ReasonUnknownKind})
 		return false
 	}

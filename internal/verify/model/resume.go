@@ -35,7 +35,7 @@ func (p *Partition) engineOnly(plan plan, r wire.Record, got []seen) (out []Find
 		p.blind = false
 		return out
 	}
-	if p.blind || r.Kind != wire.KindTick && r.Kind != wire.KindEpoch && r.Kind != wire.KindBehaviour {
+	if p.blind || r.Kind != wire.KindTick && r.Kind != wire.KindEpoch {
 		return nil
 	}
 	for i, want := range plan.fixed {

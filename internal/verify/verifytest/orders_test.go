@@ -115,7 +115,7 @@ func (w *ordersWorld) tick() {
 }
 
 func (w *ordersWorld) define() {
-	w.send(wire.Record{}, &wire.Epoch{Epoch: 1, Leader: id('l', 1)})
+	w.send(wire.Record{}, &wire.Epoch{Epoch: 1, Leader: id('l', 1), Code: stock.Code})
 	w.now = 1000 * sec
 	w.send(wire.Record{}, &wire.Tick{Epoch: 1, Now: w.now})
 	w.defineEvent()
