@@ -6,8 +6,8 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/http"
+	"strconv"
 
 	"github.com/valyala/fasthttp"
 
@@ -15,7 +15,7 @@ import (
 	"fairgate/internal/wire"
 )
 
-func queuePath(room int64) string { return fmt.Sprintf("/rooms/%d/queue", room) }
+func queuePath(room int64) string { return "/rooms/" + strconv.FormatInt(room, 10) + "/queue" }
 
 // factOf is where a place stands as far as this edge knows: what the log said, if it was heard, else what the token
 // says, which is the lane asked for and the arrival instant.
@@ -27,12 +27,30 @@ func (e *Edge) factOf(id wire.ID, p *wire.Place) joined {
 			fact.drawn = d.doc.Mode == "draw" && p.Instant < d.doc.DrawCloses
 		}
 	}
+	return e.final(p.Room, id, fact)
+}
+
+// final is a fact with the key that the draw gave, once it was held.
+func (e *Edge) final(room int64, id wire.ID, fact joined) joined {
 	if fact.drawn {
-		if key, ok := e.drawnKey(p.Room, id); ok {
+		if key, ok := e.drawnKey(room, id); ok {
 			fact.key, fact.drawn = key, false
 		}
 	}
 	return fact
+}
+
+// joinedAs is where a place stands and how many people stand before it: what the outcome of its join says, if that is its
+// first, else what this edge knows.
+func (e *Edge) joinedAs(room int64, o wire.Outcome, id wire.ID, p *wire.Place) (fact joined, ahead uint32) {
+	if o.Kind == wire.KindJoined {
+		var j wire.Joined
+		if o.DecodeInto(&j) == nil {
+			return e.final(room, id, joined{key: j.Key, lane: j.Lane, drawn: j.Drawn}), j.Ahead
+		}
+	}
+	fact = e.factOf(id, p)
+	return fact, e.aheadOf(room, fact)
 }
 
 // drawnKey is a place's final key once the draw was held: the same that every browser computes from the document.
@@ -51,14 +69,8 @@ func (e *Edge) drawnKey(room int64, id wire.ID) (wire.OrderKey, bool) {
 	return wire.OrderKey{Class: 0, Key: binary.BigEndian.Uint64(h.Sum(nil)), Token: id}, true
 }
 
-// aheadOf is how many people stand before a place: what its Joined said, else what the document tells at most.
-func (e *Edge) aheadOf(room int64, o wire.Outcome, fact joined) uint32 {
-	if o.Kind == wire.KindJoined {
-		var j wire.Joined
-		if o.DecodeInto(&j) == nil {
-			return j.Ahead
-		}
-	}
+// aheadOf is how many people stand before a place: what the document tells at most.
+func (e *Edge) aheadOf(room int64, fact joined) uint32 {
 	_, high, _ := e.position(room, fact)
 	return max(high, 1) - 1
 }
@@ -173,6 +185,6 @@ func (e *Edge) answerPlace(ctx *fasthttp.RequestCtx, room Room, t *wire.Token, t
 	fact := e.factOf(t.ID, &t.Place)
 	return web.WriteJSON(ctx, http.StatusOK, placeAnswer{
 		Token: text, Place: wire.Hex(t.ID), OrderKey: fact.key.String(), Lane: fact.lane.String(), Recorded: recorded,
-		Ahead: e.aheadOf(room.ID, wire.Outcome{}, fact), Drawn: fact.drawn, Queue: queuePath(room.ID),
+		Ahead: e.aheadOf(room.ID, fact), Drawn: fact.drawn, Queue: queuePath(room.ID),
 	})
 }

@@ -64,7 +64,8 @@ type Desk struct {
 
 // waiter is one caller; next is another one that waits for the same command.
 type waiter struct {
-	answer   chan wire.Outcome // of capacity 1
+	answer   chan wire.Outcome // with room for the answer, and for one that stands for none
+	gaveUp   atomic.Bool       // the latter has been sent
 	notAfter int64             // of the caller's own record; 0: any outcome will do
 	next     *waiter
 }
@@ -216,10 +217,10 @@ type Patience struct{ Log, Outcome time.Duration }
 
 // AskSoon is Ask for a produce that returns at once: unless it returns an error it calls done, once, with what became of the
 // command in the log, and must not be kept waiting by it. So the caller is woken once, by the outcome, and not by the log
-// too. acked says that the log has the command, whatever err says. Errors: those of Ask, done's, or ErrNoAnswer when ctx or
-// the patience ends first; produce may still be at it then.
-func (d *Desk) AskSoon(ctx context.Context, p Patience, produce func(done func(int64, error)) error, command wire.ID) (o wire.Outcome, acked bool, err error) {
-	if err := d.Ready(ctx); err != nil {
+// too; only patience bounds the wait, no context. acked says that the log has the command, whatever err says. Errors: those of
+// Ask, done's, or ErrNoAnswer when the patience ends first; produce may still be at it then.
+func (d *Desk) AskSoon(p Patience, produce func(done func(int64, error)) error, command wire.ID) (o wire.Outcome, acked bool, err error) {
+	if err := d.Ready(context.Background()); err != nil {
 		return wire.Outcome{}, false, err
 	}
 	w, err := d.register(command, 0)
@@ -227,31 +228,38 @@ func (d *Desk) AskSoon(ctx context.Context, p Patience, produce func(done func(i
 		return wire.Outcome{}, false, err
 	}
 	started := time.Now()
-	a := &appending{patience: time.NewTimer(p.Log), then: p.Outcome}
+	a := &appending{patience: time.AfterFunc(p.Log, w.giveUp), then: p.Outcome}
 	defer a.patience.Stop()
 	if err := produce(a.done); err != nil {
 		d.leave(command, w)
 		return wire.Outcome{}, false, err
 	}
-	select {
-	case o := <-w.answer:
+	if o := <-w.answer; o.Kind != noAnswer {
 		d.metrics.wait.Observe(time.Since(started).Seconds())
 		return o, true, nil
-	case <-ctx.Done():
-		err = fmt.Errorf("%w: %w", ErrNoAnswer, ctx.Err())
-	case <-a.patience.C:
-		err = fmt.Errorf("%w: %w", ErrNoAnswer, context.DeadlineExceeded)
 	}
 	d.leave(command, w)
 	failed := a.failed.Load()
-	switch {
-	case len(w.answer) > 0: // it may have come just now, or an append of unknown fate has landed
-		return <-w.answer, true, nil
-	case failed != nil:
+	for len(w.answer) > 0 { // it may have come just now, or an append of unknown fate has landed
+		if o := <-w.answer; o.Kind != noAnswer {
+			return o, true, nil
+		}
+	}
+	if failed != nil {
 		return wire.Outcome{}, false, *failed
 	}
 	d.metrics.late.Inc()
-	return wire.Outcome{}, a.acked.Load(), err
+	return wire.Outcome{}, a.acked.Load(), fmt.Errorf("%w: %w", ErrNoAnswer, context.DeadlineExceeded)
+}
+
+// noAnswer is the kind of what stands for no outcome.
+const noAnswer wire.Kind = 0
+
+// giveUp wakes a waiter that has waited long enough, once: there is room for no more.
+func (w *waiter) giveUp() {
+	if w.gaveUp.CompareAndSwap(false, true) {
+		w.answer <- wire.Outcome{Kind: noAnswer}
+	}
 }
 
 // appending is a command on its way into the log.
@@ -279,7 +287,7 @@ func (d *Desk) register(command wire.ID, notAfter int64) (*waiter, error) {
 	if d.waiting >= d.cfg.MaxWaiters {
 		return nil, ErrFull
 	}
-	w := &waiter{answer: make(chan wire.Outcome, 1), notAfter: notAfter, next: d.waiters[command]}
+	w := &waiter{answer: make(chan wire.Outcome, 2), notAfter: notAfter, next: d.waiters[command]}
 	d.waiters[command] = w
 	d.waiting++
 	return w, nil

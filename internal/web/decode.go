@@ -56,6 +56,9 @@ func tooLarge() *Problem {
 		Detail: "The body is too large."}
 }
 
+// IsJSON says that the body calls itself JSON.
+func IsJSON(ctx *fasthttp.RequestCtx) bool { return contentType(ctx) == typeJSON }
+
 // contentType is the media type of the body, lower case, without parameters.
 func contentType(ctx *fasthttp.RequestCtx) string {
 	switch sent := ctx.Request.Header.ContentType(); string(sent) {

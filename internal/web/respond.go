@@ -19,10 +19,15 @@ func WriteJSON(ctx *fasthttp.RequestCtx, status int, v any) error {
 	if err != nil {
 		return err
 	}
+	WriteEncoded(ctx, status, body)
+	return nil
+}
+
+// WriteEncoded answers with what is JSON already. The body is the caller's again afterwards.
+func WriteEncoded(ctx *fasthttp.RequestCtx, status int, body []byte) {
 	ctx.SetStatusCode(status)
 	ctx.SetContentType(typeJSON)
 	ctx.SetBody(body)
-	return nil
 }
 
 // WriteHTML answers with a page. Set a Content-Security-Policy before or after: the shell's default allows nothing.

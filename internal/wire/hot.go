@@ -20,6 +20,7 @@ const (
 	joinedSize   = 55
 	stockSize    = 24
 	shortageSize = 10
+	placeSize    = 70
 )
 
 // grow makes dst longer by n bytes and returns it with the new ones.
@@ -193,6 +194,22 @@ func (j *Joined) append(dst []byte) []byte {
 	return dst
 }
 
+// append encodes a place as its fields do: on each join its id is made anew.
+func (p *Place) append(dst []byte) []byte {
+	dst, to := grow(dst, placeSize)
+	_ = to[placeSize-1]
+	binary.LittleEndian.PutUint64(to, uint64(p.Room))
+	to[8] = byte(p.Lane)
+	binary.LittleEndian.PutUint64(to[9:], uint64(p.Instant))
+	binary.LittleEndian.PutUint32(to[17:], p.Edge)
+	copy(to[21:], p.Visitor[:])
+	binary.LittleEndian.PutUint64(to[37:], p.Narrow)
+	binary.LittleEndian.PutUint64(to[45:], p.Wide)
+	to[53] = flagByte(p.Carrier)
+	copy(to[54:], p.Random[:])
+	return dst
+}
+
 func putStocks(to []byte, stock []Stock) {
 	binary.LittleEndian.PutUint16(to, uint16(len(stock)))
 	to = to[2:]
@@ -249,6 +266,8 @@ func decodeHot(body Body, b []byte) bool {
 		}
 		x.Broad, x.Origin = binary.LittleEndian.Uint64(b[joinSize:]), binary.LittleEndian.Uint64(b[joinSize+8:])
 		return true
+	case *Joined:
+		return len(b) == joinedSize && x.decode(b)
 	case *Tick:
 		if len(b) != 24 {
 			return false
@@ -267,6 +286,15 @@ func (j *Join) decode(b []byte) bool {
 	j.Narrow, j.Wide = binary.LittleEndian.Uint64(b[30:]), binary.LittleEndian.Uint64(b[38:])
 	j.Algorithm, j.Difficulty = b[46], binary.LittleEndian.Uint32(b[47:])
 	return b[29] <= 1
+}
+
+func (j *Joined) decode(b []byte) bool {
+	_ = b[joinedSize-1]
+	j.Key = OrderKey{Class: b[0], Key: binary.LittleEndian.Uint64(b[1:]), Token: ID(b[9:25])}
+	j.Lane, j.Drawn = Lane(b[25]), b[26] == 1
+	j.Instant, j.Visitor = int64(binary.LittleEndian.Uint64(b[27:])), ID(b[35:51])
+	j.Ahead = binary.LittleEndian.Uint32(b[51:])
+	return b[26] <= 1
 }
 
 func (h *Hold) decode(b []byte) bool {

@@ -22,14 +22,14 @@ func walkInto(b Body, from []byte) error {
 	return c.err
 }
 
-// The kinds that hot.go knows: records are read, outcomes are written.
-var hotRecords = []func() Body{
+// The kinds that hot.go reads, and those that it writes.
+var hotRead = []func() Body{
 	func() Body { return new(Hold) }, func() Body { return new(Authorised) }, func() Body { return new(PaymentStarted) },
 	func() Body { return new(Cancel) }, func() Body { return new(Tick) }, func() Body { return new(Join) }, func() Body { return new(Enlist) },
-	func() Body { return new(AuthorisedBy) },
+	func() Body { return new(AuthorisedBy) }, func() Body { return new(Joined) },
 }
 
-var hotOutcomes = []func() Body{
+var hotWritten = []func() Body{
 	func() Body { return new(Held) }, func() Body { return new(Confirmed) }, func() Body { return new(Refused) },
 	func() Body { return new(Cancelled) }, func() Body { return new(Lapsed) }, func() Body { return new(PaymentBegun) },
 	func() Body { return new(Repeated) }, func() Body { return new(AlreadyHeld) }, func() Body { return new(Closed) },
@@ -37,12 +37,12 @@ var hotOutcomes = []func() Body{
 }
 
 func TestHot_KnowsTheKindsThatItIsFor(t *testing.T) {
-	for _, make := range hotOutcomes {
+	for _, make := range hotWritten {
 		if _, ok := appendHot(nil, make()); !ok {
 			t.Errorf("%T is not written out", make())
 		}
 	}
-	for _, make := range hotRecords {
+	for _, make := range hotRead {
 		if b := make(); !decodeHot(b, walked(b)) {
 			t.Errorf("%T is not read", b)
 		}
@@ -52,7 +52,7 @@ func TestHot_KnowsTheKindsThatItIsFor(t *testing.T) {
 // FuzzHot holds the written-out layouts against the lists of fields: whatever bytes decode by one decode by the other, to
 // the same value, and whatever value encodes by one encodes by the other, to the same bytes.
 func FuzzHot(f *testing.F) {
-	for i, make := range append(append([]func() Body{}, hotRecords...), hotOutcomes...) {
+	for i, make := range append(append([]func() Body{}, hotRead...), hotWritten...) {
 		b := make()
 		var n uint64
 		fill(reflect.ValueOf(b), &n)
@@ -60,7 +60,7 @@ func FuzzHot(f *testing.F) {
 		f.Add(byte(i), walked(make()))
 	}
 	f.Fuzz(func(t *testing.T, kind byte, raw []byte) {
-		makers := append(append([]func() Body{}, hotRecords...), hotOutcomes...)
+		makers := append(append([]func() Body{}, hotRead...), hotWritten...)
 		make := makers[int(kind)%len(makers)]
 		hot, plain := make(), make()
 		err := walkInto(plain, raw)
@@ -78,6 +78,19 @@ func FuzzHot(f *testing.F) {
 			t.Fatalf("%+v is written %x, by its fields %x", plain, got[6:], walked(plain))
 		}
 	})
+}
+
+func TestHot_PlacesAreWrittenAsTheirFieldsSay(t *testing.T) {
+	var p Place
+	n := uint64(0)
+	for range 3 {
+		fill(reflect.ValueOf(&p), &n)
+		var c coder
+		p.fields(&c)
+		if got := p.append(nil); !bytes.Equal(got, c.buf) {
+			t.Errorf("%+v is written %x, by its fields %x", p, got, c.buf)
+		}
+	}
 }
 
 func TestHot_ReusedMemoryLeavesNoTrace(t *testing.T) {

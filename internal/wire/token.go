@@ -41,12 +41,13 @@ func (p *Place) fields(c *coder) {
 // TokenID is the place's id: the first 128 bits of SHA-256 of its layout. It does not depend on price, expiry, key or
 // renewal, so the renewed challenge of a slow phone is the same place.
 func (p *Place) TokenID() ID {
-	c := coder{buf: make([]byte, 0, 96)}
-	c.buf = append(c.buf, "fairgate place v1"...)
-	p.fields(&c)
-	sum := sha256.Sum256(c.buf)
+	var room [len(placeName) + placeSize]byte
+	sum := sha256.Sum256(p.append(append(room[:0], placeName...)))
 	return ID(sum[:16])
 }
+
+// placeName begins what a place's id is the hash of.
+const placeName = "fairgate place v1"
 
 // Challenge is what a visitor gets on arrival: the place, the price, and when it must be back. Layout: version u8, type
 // u8 = 'C', KeyID u32, Place, Expires i64, Renewed u8, Algorithm u8, Sub u8, K u32, Difficulty u32, Broad u64, Origin

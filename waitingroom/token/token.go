@@ -212,10 +212,15 @@ const maxSigned = 320
 // side by side: crypto/hmac would make two objects for each, which costs as much as hashing. The layouts name their type in
 // their second byte, so no challenge passes for a token.
 func sign(key *Key, b []byte) []byte {
+	mac := macOf(key, b)
+	return mac[:] // on the caller's stack: this is inlined
+}
+
+func macOf(key *Key, b []byte) [sha256.Size]byte {
 	if len(b) > maxSigned {
 		h := hmac.New(sha256.New, key.Secret[:])
 		h.Write(b)
-		return h.Sum(nil)
+		return [sha256.Size]byte(h.Sum(nil))
 	}
 	var inner [sha256.BlockSize + maxSigned]byte
 	var outer [sha256.BlockSize + sha256.Size]byte
@@ -228,8 +233,7 @@ func sign(key *Key, b []byte) []byte {
 	n := copy(inner[sha256.BlockSize:], b)
 	sum := sha256.Sum256(inner[:sha256.BlockSize+n])
 	copy(outer[sha256.BlockSize:], sum[:])
-	mac := sha256.Sum256(outer[:])
-	return mac[:]
+	return sha256.Sum256(outer[:])
 }
 
 // Join is the log record of an answered challenge: the token id, which is the record's Ref, and the body.
