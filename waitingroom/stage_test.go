@@ -257,12 +257,29 @@ func open(t testing.TB, change ...func(*Config, *Deps)) *stage {
 		m.every = time.Second // as a leader does
 	}
 	start("machine", m.run)
-	start("server", func(ctx context.Context) error { return server.Serve(ctx, s.ln) })
+	start("server", func(ctx context.Context) error { return server.Serve(ctx, halves{s.ln}) })
 	t.Cleanup(func() { cancel(); wg.Wait() })
 	s.until("ready", func() bool { return s.edge.Ready(ctx) == nil })
 	s.define()
 	return s
 }
+
+// halves is a listener whose connections can be closed by halves, as those of a network can: the server reads on a little
+// behind an answer that ends one, so that a client which is still writing sees it.
+type halves struct{ net.Listener }
+
+func (h halves) Accept() (net.Conn, error) {
+	c, err := h.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return half{c}, nil
+}
+
+type half struct{ net.Conn }
+
+// CloseWrite has nothing to do: what was written is read before the end.
+func (half) CloseWrite() error { return nil }
 
 // define makes the rooms known to the log and waits until the edge has their documents.
 func (s *stage) define() {
