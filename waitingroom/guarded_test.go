@@ -234,7 +234,7 @@ func TestJoin_ChecksInTheOrderOfCost(t *testing.T) {
 	}
 }
 
-func TestJoin_WhoIsAboveALimitIsRefusedUnread(t *testing.T) {
+func TestJoin_WhoIsAboveALimitIsRefusedUnparsed(t *testing.T) {
 	g := openGuarded(t)
 	g.gate.verdict = func(Visit) Verdict { return Verdict{Status: http.StatusTooManyRequests, RetryAfter: 3 * time.Second} }
 	for _, body := range []string{`{`, `{"challenge":"", "solution":""}`, strings.Repeat("x", 60_000)} {
