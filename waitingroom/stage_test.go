@@ -144,6 +144,13 @@ func unsolved(t testing.TB, p puzzleAnswer) string {
 type appender struct {
 	real Appender
 	fail atomic.Pointer[func() (stop bool, err error)]
+	last atomic.Pointer[sent]
+}
+
+// sent is a record on its way: it begins no try after sentBy.
+type sent struct {
+	value  []byte
+	sentBy time.Time
 }
 
 func (a *appender) Append(ctx context.Context, partition int32, value []byte, notAfter time.Time) (int64, error) {
@@ -156,6 +163,7 @@ func (a *appender) Append(ctx context.Context, partition int32, value []byte, no
 }
 
 func (a *appender) AppendAsync(partition int32, value []byte, notAfter time.Time, done func(int64, error)) error {
+	a.last.Store(&sent{bytes.Clone(value), notAfter})
 	if f := a.fail.Load(); f != nil {
 		if stop, err := (*f)(); stop {
 			if err == nil {
