@@ -23,7 +23,7 @@ func TestRoom_OfAnySizeIsSmall(t *testing.T) {
 			}
 			before := held()
 			m := New(Limits{})
-			play(t, engine.NewCore(m, 0), l, &wire.Outcomes{}) // whose memory of command ids is not the room's
+			play(t, engine.NewCore(m, 0), l, unchained(), &wire.Outcomes{}) // whose memory of command ids is not the room's
 			if n := (held() - before) / int64(places); n > most || m.places != places {
 				t.Errorf("%d bytes a place, at most %d", n, most)
 			} else {
