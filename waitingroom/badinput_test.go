@@ -73,9 +73,21 @@ func TestEnter_EveryByteOfTheTokenTamperedIsRefused(t *testing.T) {
 	}
 }
 
-// keyOfProblem is what problems of a kind name; those about a challenge or a token name that.
-var keyOfProblem = map[string]string{"not-solved": "solution", "foreign-challenge": "challenge", "other-room": "challenge", "other-visitor": "challenge",
-	"foreign-token": "token", "no-place": HeaderToken}
+// keyOfProblem is what a problem of a kind names, at a path; empty where nothing in the request is wrong.
+func keyOfProblem(kind, path string) string {
+	switch kind {
+	case "not-solved":
+		return "solution"
+	case "no-place":
+		return HeaderToken
+	case "foreign-challenge", "foreign-token", "other-room", "other-visitor", "expired", "ahead-of-time":
+		if strings.HasSuffix(path, "/enter") {
+			return "token"
+		}
+		return "challenge"
+	}
+	return ""
+}
 
 // header is what a request of the table carries.
 type header map[string]string
@@ -176,7 +188,7 @@ func TestBadInput_IsAProblemThatSaysWhatToDo(t *testing.T) {
 		if r.into(t, &said); said.Detail == "" && (said.Key == "" || said.Expected == "") {
 			t.Errorf("%s: nobody is told what to do: %s", c.name, r.body)
 		}
-		if about := keyOfProblem[c.kind]; about != "" && said.Key != about && said.Key != "token" && said.Key != "challenge" {
+		if about := keyOfProblem(c.kind, c.path); c.kind != "" && said.Key != about {
 			t.Errorf("%s: the problem names %q, want %q", c.name, said.Key, about)
 		}
 	}

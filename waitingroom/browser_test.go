@@ -237,6 +237,69 @@ func TestBrowser_TabsThatArriveAtOnceAreOneVisitor(t *testing.T) {
 	}
 }
 
+// A fan's cookie is for all rooms: the answer of one that comes last must not lose the place in another.
+func TestBrowser_RoomsThatAreOpenedAtOnceKnowOneVisitor(t *testing.T) {
+	first := someone(t)
+	second := first.Tab(390, 844)
+	s := withSolver(t)
+	verdict, held, arrived := s.gate.verdict, make(chan struct{}), make(chan struct{})
+	release, come := sync.OnceFunc(func() { close(held) }), sync.OnceFunc(func() { close(arrived) })
+	defer release()
+	s.gate.verdict = func(v Visit) Verdict {
+		if v.Action == ActionArrive && v.Room == slow {
+			come()
+			<-held
+		}
+		return verdict(v)
+	}
+	s.order(slow, &wire.DefineRoom{Cap: 10, PerMinute: 60_000})
+	s.state(slow, wire.RoomPaused)
+	base := s.listen()
+	first.Opens(base + "/rooms/7")
+	<-arrived
+	second.Opens(base + "/rooms/2")
+	second.Has(inPhase("paused"))
+	proof := func() string {
+		return testchrome.Eval[string](second, `document.getElementById("proof").textContent`)
+	}
+	before := proof()
+	release()
+	first.Has(inPhase("paused"))
+	second.Opens(base + "/rooms/2")
+	second.Has(inPhase("paused"))
+	if after := proof(); after == "" || after != before {
+		t.Errorf("place %q became %q", before, after)
+	}
+	if n := s.joined.Load(); n != 2 {
+		t.Errorf("%d places, want one in each room", n)
+	}
+	if kept := testchrome.Eval[bool](second, `"fairgate-visitor" in localStorage`); kept {
+		t.Error("the secret is kept where scripts read it after the cookie has it")
+	}
+}
+
+// Without locks two tabs may both see that there is no secret, and both store one: the one that is there then is everybody's.
+func TestBrowser_TheVisitorsSecretIsTheOneThatWasStoredLast(t *testing.T) {
+	p := someone(t)
+	s := withSolver(t)
+	base := s.listen()
+	p.Before(`{
+		const set = Storage.prototype.setItem, send = fetch;
+		Storage.prototype.setItem = function (key, value) {
+			set.call(this, key, key === "fairgate-visitor" ? JSON.stringify("AAAAAAAAAAAAAAAAAAAAAA") : value);
+		};
+		fetch = (url, init) => {
+			if (url.endsWith("/arrive")) window.visitor = JSON.parse(init.body).visitor;
+			return send(url, init);
+		};
+	}`)
+	p.Opens(base + "/rooms/2")
+	p.Has(inPhase("paused"))
+	if sent := testchrome.Eval[string](p, "visitor"); sent != "AAAAAAAAAAAAAAAAAAAAAA" {
+		t.Errorf("the page sent %q, which another tab does not know", sent)
+	}
+}
+
 func TestBrowser_TabsShareOnePlace(t *testing.T) {
 	first := someone(t)
 	s := withSolver(t)

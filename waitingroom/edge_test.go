@@ -253,6 +253,23 @@ func (s *stage) aged(f *fan, room int64, back time.Duration) (challenge, solutio
 	return token.Text(b), solved(s.t, puzzleOf(&ch))
 }
 
+func TestJoin_IsNotSentOnceTheFanIsAskedToSendItAgain(t *testing.T) {
+	s := open(t, func(c *Config, _ *Deps) { c.NotAfter, c.JoinWait = 10*time.Second, 3*time.Second })
+	before := time.Now()
+	s.fan().join("1")
+	last := s.queue.last.Load()
+	var r wire.Record
+	if err := r.Parse(last.value); err != nil {
+		t.Fatal(err)
+	}
+	if ahead := time.UnixMicro(r.NotAfter).Sub(last.sentBy); ahead != 7*time.Second {
+		t.Errorf("sent until %v before it has no effect any more, want 7 s", ahead)
+	}
+	if most := time.Now().Add(3 * time.Second); last.sentBy.After(most) || last.sentBy.Before(before) {
+		t.Errorf("sent until %v, want at most %v", last.sentBy, most)
+	}
+}
+
 func TestJoin_LateAcknowledgementAloneIsNotEnough(t *testing.T) {
 	s := open(t)
 	f := s.fan()

@@ -185,7 +185,7 @@ func TestJoin_NoncesAreEightBytesAndNothingElse(t *testing.T) {
 func TestJoin_AnOversizedSolutionIsRefusedUnread(t *testing.T) {
 	g := openGuarded(t)
 	checked := g.gate.checked.Load()
-	for size, status := range map[int]int{136: 400, 1 << 10: 400, 30 << 10: 400, 1 << 20: 413} {
+	for size, status := range map[int]int{136: 400, 1 << 10: 400, 30 << 10: 400, 512 << 10: 413} {
 		text := base64.RawURLEncoding.EncodeToString(make([]byte, size))
 		r := g.fan.post("/rooms/2/join", joinRequest{g.text(g.challenge), text})
 		if r.status != status {
@@ -234,7 +234,7 @@ func TestJoin_ChecksInTheOrderOfCost(t *testing.T) {
 	}
 }
 
-func TestJoin_WhoIsAboveALimitIsRefusedUnread(t *testing.T) {
+func TestJoin_WhoIsAboveALimitIsRefusedUnparsed(t *testing.T) {
 	g := openGuarded(t)
 	g.gate.verdict = func(Visit) Verdict { return Verdict{Status: http.StatusTooManyRequests, RetryAfter: 3 * time.Second} }
 	for _, body := range []string{`{`, `{"challenge":"", "solution":""}`, strings.Repeat("x", 60_000)} {

@@ -90,7 +90,7 @@ func (p *placeAnswer) write(ctx *fasthttp.RequestCtx) error {
 }
 
 // postJoin checks in the order of cost: limits, form, signature, expiry, binding, work. Then the token is minted and the join
-// recorded. Whoever is above a limit, which wrong solutions bring one to quickly, is refused before their body is read.
+// recorded. Whoever is above a limit, which wrong solutions bring one to quickly, is refused before their body is parsed.
 func (e *Edge) postJoin(ctx *fasthttp.RequestCtx) error {
 	room, err := e.room(ctx)
 	if err != nil {
@@ -220,18 +220,20 @@ func (e *Edge) join(ctx *fasthttp.RequestCtx, room Room, ch *wire.Challenge, ela
 	return out.write(ctx)
 }
 
-// record appends the join and waits: for the acknowledgement up to JoinWait, and from then on up to OutcomeWait for the
-// outcome. acked says that the log has it, whatever err says.
+// record appends the join and waits: for the acknowledgement up to JoinWait, after which the fan sends it again and this record
+// is not begun any more; and from then on up to OutcomeWait for the outcome. acked says that the log has it, whatever err says.
 func (e *Edge) record(room Room, ch *wire.Challenge, id wire.ID) (o wire.Outcome, acked bool, err error) {
 	command, err := e.random128()
 	if err != nil {
 		return o, false, err
 	}
 	body := token.Enlist(ch)
-	notAfter := e.now() + e.config.NotAfter.Microseconds()
+	now := e.now()
+	notAfter := now + e.config.NotAfter.Microseconds()
 	value := wire.AppendRecord(nil, wire.Record{Object: room.ID, Ref: id, Command: command, NotAfter: notAfter}, &body)
+	sentBy := time.UnixMicro(min(notAfter, now+e.config.JoinWait.Microseconds()))
 	return e.deps.Answers.AskSoon(answer.Patience{Log: e.config.JoinWait, Outcome: e.config.OutcomeWait}, func(done func(int64, error)) error {
-		return e.deps.Queue.AppendAsync(room.Partition, value, time.UnixMicro(notAfter), done)
+		return e.deps.Queue.AppendAsync(room.Partition, value, sentBy, done)
 	}, command)
 }
 

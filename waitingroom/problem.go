@@ -49,16 +49,16 @@ func tokenProblem(err error, what string) error {
 			"This "+what+" belongs to another browser. A place cannot be passed on."+arriveAgain).About(what)
 	case errors.Is(err, token.ErrFuture):
 		p := problem(http.StatusForbidden, "ahead-of-time", "Ahead of time",
-			"This "+what+" is from the future by our clock. Please try again in a moment.")
+			"This "+what+" is from the future by our clock. Please try again in a moment.").About(what)
 		p.RetryAfter = retrySoon
 		return p
 	case errors.Is(err, token.ErrRenewed):
-		return problem(http.StatusGone, "expired", "Too late", "This challenge was renewed once already."+arriveAgain)
+		return problem(http.StatusGone, "expired", "Too late", "This challenge was renewed once already."+arriveAgain).About(what)
 	case errors.Is(err, token.ErrExpired) && what == "challenge":
 		return problem(http.StatusGone, "expired", "Too late", "The time to answer is over. Send the challenge to arrive "+
-			"once to renew it with the same place, or open the waiting room again.")
+			"once to renew it with the same place, or open the waiting room again.").About(what)
 	case errors.Is(err, token.ErrExpired):
-		return problem(http.StatusGone, "expired", "Too late", "This place has expired."+arriveAgain)
+		return problem(http.StatusGone, "expired", "Too late", "This place has expired."+arriveAgain).About(what)
 	}
 	return err
 }

@@ -144,6 +144,13 @@ func unsolved(t testing.TB, p puzzleAnswer) string {
 type appender struct {
 	real Appender
 	fail atomic.Pointer[func() (stop bool, err error)]
+	last atomic.Pointer[sent]
+}
+
+// sent is a record on its way: it begins no try after sentBy.
+type sent struct {
+	value  []byte
+	sentBy time.Time
 }
 
 func (a *appender) Append(ctx context.Context, partition int32, value []byte, notAfter time.Time) (int64, error) {
@@ -156,6 +163,7 @@ func (a *appender) Append(ctx context.Context, partition int32, value []byte, no
 }
 
 func (a *appender) AppendAsync(partition int32, value []byte, notAfter time.Time, done func(int64, error)) error {
+	a.last.Store(&sent{bytes.Clone(value), notAfter})
 	if f := a.fail.Load(); f != nil {
 		if stop, err := (*f)(); stop {
 			if err == nil {
@@ -257,12 +265,29 @@ func open(t testing.TB, change ...func(*Config, *Deps)) *stage {
 		m.every = time.Second // as a leader does
 	}
 	start("machine", m.run)
-	start("server", func(ctx context.Context) error { return server.Serve(ctx, s.ln) })
+	start("server", func(ctx context.Context) error { return server.Serve(ctx, halves{s.ln}) })
 	t.Cleanup(func() { cancel(); wg.Wait() })
 	s.until("ready", func() bool { return s.edge.Ready(ctx) == nil })
 	s.define()
 	return s
 }
+
+// halves is a listener whose connections can be closed by halves, as those of a network can: the server reads on a little
+// behind an answer that ends one, so that a client which is still writing sees it.
+type halves struct{ net.Listener }
+
+func (h halves) Accept() (net.Conn, error) {
+	c, err := h.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return half{c}, nil
+}
+
+type half struct{ net.Conn }
+
+// CloseWrite has nothing to do: what was written is read before the end.
+func (half) CloseWrite() error { return nil }
 
 // define makes the rooms known to the log and waits until the edge has their documents.
 func (s *stage) define() {

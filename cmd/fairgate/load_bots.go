@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -29,7 +30,7 @@ type botsCommand struct {
 	Results  string        `help:"File of results (TSV): what was run now replaces the same there."`
 	Plot     string        `help:"File to draw all results into (SVG)."`
 	Commit   string        `help:"Noted with the results." hidden:""`
-	Resume   bool          `help:"Leave out what the file of results has from this commit."`
+	Resume   bool          `help:"Leave out what the file of results has from this commit; needs --results and --commit."`
 	JSON     bool          `name:"json" help:"Print each report as JSON."`
 }
 
@@ -42,13 +43,17 @@ func (c botsCommand) Run(ctx context.Context, out io.Writer) error {
 			return errors.New("--profile: expected names from B1 to B6, each once")
 		}
 	}
+	if c.Resume && (c.Results == "" || c.Commit == "") {
+		return errors.New("--resume: expected --results and --commit beside it, which say what was run before")
+	}
+	table, err := c.before()
+	if err != nil {
+		return err
+	}
 	for _, p := range profiles {
 		for _, order := range c.Order {
-			done, err := c.done(p.Name, order)
-			if err != nil {
-				return err
-			}
-			if done {
+			wanted := bots.Report{Profile: p.Name, Order: order, Scale: c.Scale, Seed: c.Seed, Shared: c.Shared}
+			if c.Resume && bots.Has(table, wanted, c.Commit) {
 				fmt.Fprintf(os.Stderr, "%s, %s: kept from before\n", p.Name, order)
 				continue
 			}
@@ -56,24 +61,27 @@ func (c botsCommand) Run(ctx context.Context, out io.Writer) error {
 			if err != nil {
 				return fmt.Errorf("%s, %s: %w", p.Name, order, err)
 			}
-			if err := errors.Join(c.print(out, report), c.keep(report)); err != nil {
+			if table, err = c.keep(table, report); err != nil {
+				return err
+			}
+			if err := c.print(out, report); err != nil {
 				return err
 			}
 		}
 	}
-	return nil
+	return c.draw(table)
 }
 
-// done says whether a run need not be done again.
-func (c botsCommand) done(profile, order string) (bool, error) {
-	if !c.Resume || c.Results == "" {
-		return false, nil
+// before is the file of results as it is, empty if there is none.
+func (c botsCommand) before() (string, error) {
+	if c.Results == "" {
+		return "", nil
 	}
 	table, err := os.ReadFile(c.Results)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return false, err
+		return "", err
 	}
-	return bots.Has(string(table), profile, order, c.Scale, c.Commit), nil
+	return string(table), nil
 }
 
 // leastCompress is how slow time may become for a machine that does not keep up.
@@ -106,28 +114,40 @@ func (c botsCommand) once(ctx context.Context, config bots.Config) (report bots.
 		return report, err
 	}
 	defer r.remove()
-	began, before := time.Now(), processUse()
+	debug.FreeOSMemory() // what an earlier run left
+	lowerPeak()
+	began, before := time.Now(), cpuTime()
 	err = r.stack.during(ctx, func(ctx context.Context) error {
 		report, err = r.run(ctx, config, c.Shared, os.Stderr)
 		return err
 	})
-	after := processUse()
-	report.Cost = bots.Cost{Wall: time.Since(began).Seconds(), CPU: (after.cpu - before.cpu).Seconds(), Peak: after.peakMB}
+	report.Shared = c.Shared
+	report.Cost = bots.Cost{Wall: time.Since(began).Seconds(), CPU: (cpuTime() - before).Seconds(), Peak: peakMB()}
 	return report, err
 }
 
-// use is what this process has taken of the machine.
-type use struct {
-	cpu    time.Duration
-	peakMB float64
-}
-
-func processUse() use {
+// cpuTime is what this process has taken of the processors.
+func cpuTime() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return use{}
+		return 0
 	}
-	return use{cpu: time.Duration(u.Utime.Nano() + u.Stime.Nano()), peakMB: float64(u.Maxrss) / 1024}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// lowerPeak sets the peak of this process's memory to what it has now, where the system can.
+func lowerPeak() { _ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) }
+
+// peakMB is the most memory that this process has had since, 0 where the system does not say.
+func peakMB() float64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	_, after, _ := strings.Cut(string(status), "\nVmHWM:")
+	var kilobytes float64
+	_, _ = fmt.Sscan(after, &kilobytes)
+	return kilobytes / 1024
 }
 
 // print writes one report.
@@ -141,25 +161,25 @@ func (c botsCommand) print(out io.Writer, r bots.Report) error {
 	return err
 }
 
-// keep merges a report into the file of results and draws the plot of all.
-func (c botsCommand) keep(report bots.Report) error {
-	rows := bots.Rows([]bots.Report{report}, c.Commit)
-	if c.Results != "" {
-		old, err := os.ReadFile(c.Results)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		if rows, err = bots.Merge(string(old), rows); err != nil {
-			return fmt.Errorf("%s: %w", c.Results, err)
-		}
-		if err := os.WriteFile(c.Results, []byte(strings.Join(rows, "\n")+"\n"), 0o644); err != nil {
-			return err
-		}
+// keep puts a report into the table of results and writes the file of them, if there is one.
+func (c botsCommand) keep(table string, report bots.Report) (string, error) {
+	rows, err := bots.Merge(table, bots.Rows([]bots.Report{report}, c.Commit))
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", c.Results, err)
 	}
+	table = strings.Join(rows, "\n") + "\n"
+	if c.Results == "" {
+		return table, nil
+	}
+	return table, os.WriteFile(c.Results, []byte(table), 0o644)
+}
+
+// draw plots a table of results.
+func (c botsCommand) draw(table string) error {
 	if c.Plot == "" {
 		return nil
 	}
-	picture, err := bots.Plot(rows)
+	picture, err := bots.Plot(strings.Split(strings.TrimRight(table, "\n"), "\n"))
 	if err != nil {
 		return err
 	}

@@ -171,15 +171,10 @@ func (p *Problem) document() []byte {
 		}
 	}
 	body, err := json.Marshal(members, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
-	if err == nil {
-		return body
+	if err != nil {
+		return p.plain()
 	}
-	if len(p.Extra) > 0 {
-		q := *p
-		q.Extra = nil
-		return q.document()
-	}
-	return fmt.Appendf(nil, `{"status":%d}`, p.status())
+	return body
 }
 
 // plain is the document of a problem without extras, members in the same order. Floods are answered with these.

@@ -8,6 +8,7 @@
   const locale = body.locale || lang; // how the fan's region writes numbers and times
   const base = "/rooms/" + body.room + "/";
   const memory = "fairgate-room-" + body.room; // the challenge, and its solution, until the place is recorded
+  const visitor = "fairgate-visitor"; // the secret that goes with every room, until a cookie has it
   const coded = "invite" in body; // the fan brought an invite code, which a cookie keeps
   const plural = new Intl.PluralRules(lang);
   const digits = new Intl.NumberFormat(locale, {useGrouping: true});
@@ -126,7 +127,7 @@
     if (!navigator.locks || !AbortSignal.timeout) return step();
     let begun = false;
     try {
-      return await navigator.locks.request(memory + name, {signal: AbortSignal.timeout(8000)}, () => {
+      return await navigator.locks.request(name, {signal: AbortSignal.timeout(8000)}, () => {
         begun = true;
         return step();
       });
@@ -159,7 +160,7 @@
 
   function load(key) {
     try {
-      return JSON.parse(localStorage.getItem(memory + key));
+      return JSON.parse(localStorage.getItem(key));
     } catch (_) {
       return null;
     }
@@ -167,18 +168,18 @@
 
   function store(key, value) {
     try {
-      if (value) localStorage.setItem(memory + key, JSON.stringify(value));
-      else localStorage.removeItem(memory + key);
+      if (value) localStorage.setItem(key, JSON.stringify(value));
+      else localStorage.removeItem(key);
     } catch (_) { /* private mode: a reload then arrives anew */ }
   }
 
   function recall() {
-    const kept = load("");
+    const kept = load(memory);
     // A challenge from before the fan brought an invite code is for another line.
     return kept && kept.until > Date.now() && (kept.invite || !coded) ? kept : null;
   }
 
-  const keep = (value) => store("", value);
+  const keep = (value) => store(memory, value);
 
   // ---- arriving and joining
 
@@ -204,7 +205,7 @@
     show("checking");
     while (!place) {
       // Tabs that come together take one challenge; each may solve it, and the place is the same.
-      const kept = await exclusive("arrive", challenge);
+      const kept = await exclusive(memory + "arrive", challenge);
       if (kept && kept.refused) {
         busy = false;
         return refused(kept.refused);
@@ -220,16 +221,18 @@
   async function challenge() {
     const kept = place ? null : recall();
     if (kept || place) return kept;
-    const r = await attempt("arrive", waits ? {lane: "timed", visitor: self()} : {visitor: self()});
-    store("-self", null);
+    const who = await exclusive(visitor, self);
+    const r = await attempt("arrive", waits ? {lane: "timed", visitor: who} : {visitor: who});
+    if (r.ok || r.status === 400) store(visitor, null);
     return r.ok ? take(r.answer) : {refused: r};
   }
 
-  // self is who the tabs of this browser are until a cookie says so: one visitor, whosever answer comes first.
+  // self is who this browser is until a cookie says so: one visitor in all tabs and rooms, whosever answer comes first. It is
+  // read back, in case that another tab stored its own at the same time.
   function self() {
-    const known = load("-self") || packed(hex(crypto.getRandomValues(new Uint8Array(16))).match(/.{16}/g));
-    store("-self", known);
-    return known;
+    const drawn = packed(hex(crypto.getRandomValues(new Uint8Array(16))).match(/.{16}/g));
+    if (!load(visitor)) store(visitor, drawn);
+    return load(visitor) || drawn;
   }
 
   // take turns the answer to arrive into what is kept, or takes the place that the visitor has already.
@@ -493,12 +496,12 @@
   // progress goes on where it was before a reload.
   function progress(high) {
     if (!start) {
-      const kept = load("-start");
+      const kept = load(memory + "-start");
       start = kept && kept.place === place.place ? kept.start : 0;
     }
     if (high > start) {
       start = high;
-      store("-start", {place: place.place, start: start});
+      store(memory + "-start", {place: place.place, start: start});
     }
     $("progress").hidden = start < 10;
     $("progress").value = start ? 1 - high / start : 1;
@@ -586,7 +589,7 @@
     if (busy) return;
     busy = true;
     show("invited");
-    const r = await exclusive("enter", async () => {
+    const r = await exclusive(memory + "enter", async () => {
       if (body.phase === "admitted") return null; // another tab was quicker
       try {
         const asked = await call("enter", proof ? {presence: proof} : {});
@@ -629,7 +632,7 @@
     shown = told = Infinity;
     waitAt = 0;
     body.instant = "";
-    store("-start", null);
+    store(memory + "-start", null);
   }
 
   function lost(kind) {
@@ -696,7 +699,7 @@
   const allowed = () => window.Notification && Notification.permission === "granted";
 
   function belled() {
-    const on = !!load("-tell");
+    const on = !!load(memory + "-tell");
     bell.hidden = !window.AudioContext && !window.Notification;
     bell.setAttribute("aria-pressed", on);
     set("tell", text(on ? "tell.on" : "tell.ask"));
@@ -704,8 +707,8 @@
 
   // A browser makes sound and asks for leave to notify only when it is touched.
   bell.addEventListener("click", async () => {
-    const on = !load("-tell");
-    store("-tell", on);
+    const on = !load(memory + "-tell");
+    store(memory + "-tell", on);
     belled();
     if (!on) return;
     chime();
@@ -714,7 +717,7 @@
   });
 
   async function ring() {
-    if (!load("-tell")) return;
+    if (!load(memory + "-tell")) return;
     chime();
     if (navigator.vibrate) navigator.vibrate([200, 100, 200]);
     if (!document.hidden || !allowed()) return;

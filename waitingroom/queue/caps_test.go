@@ -35,11 +35,17 @@ func TestCaps_AVisitorHasOnePlaceInWhateverLaneAndFromWhateverNetwork(t *testing
 		if n%5 == 0 {
 			j.Lane = wire.LaneShared
 		}
-		h.apply(hall, id(n), j)
-	}
-	waiting, _ := h.crowd(joins)
-	if sum := waiting[wire.LaneNormal] + waiting[wire.LaneTimed] + waiting[wire.LaneShared]; sum != 1 {
-		t.Errorf("one visitor has %v places", waiting)
+		if n%7 == 0 {
+			j.Lane = wire.LaneInvited // with a code of its own, which is good for n places
+		}
+		h.apply(hall, id(n), &wire.Enlist{Join: *j})
+		waiting, _ := h.crowd(n)
+		if sum := waiting[wire.LaneNormal] + waiting[wire.LaneTimed] + waiting[wire.LaneShared] + waiting[wire.LaneInvited]; sum != 1 {
+			t.Fatalf("after %d joins one visitor has %v places", n, waiting)
+		}
+		if invited := waiting[wire.LaneInvited] == 1; invited != (n >= 7) {
+			t.Fatalf("after %d joins the place is by invitation: %v", n, invited)
+		}
 	}
 }
 
@@ -52,8 +58,8 @@ func TestCaps_AVisitorInsideHasNoPlaceInLineBeside(t *testing.T) {
 	answer[*wire.Claimed](h, h.ask(1))
 	for n := 2; n <= 20; n++ {
 		j := h.fan(n)
-		j.Visitor = id(-1)
-		if k := answer[*wire.PlaceKept](h, h.apply(hall, id(n), j)); k.Token != id(1) {
+		j.Visitor, j.Lane = id(-1), wire.Lane(n%wire.Lanes)
+		if k := answer[*wire.PlaceKept](h, h.apply(hall, id(n), &wire.Enlist{Join: *j})); k.Token != id(1) {
 			t.Fatalf("join %d keeps %x", n, k.Token)
 		}
 	}
@@ -79,7 +85,7 @@ func TestCaps_ANetworksPlacesAreCountedOverAllItsVisitors(t *testing.T) {
 			for n := 1; n <= joins; n++ {
 				j := h.fan(n)
 				c.change(n, j)
-				answer[*wire.Joined](h, h.apply(hall, id(n), j)) // nobody is turned away
+				answer[*wire.Joined](h, h.apply(hall, id(n), &wire.Enlist{Join: *j})) // nobody is turned away
 			}
 			if waiting, _ := h.crowd(joins); waiting[wire.LaneNormal] != c.normal || waiting[wire.LaneShared] != joins-c.normal {
 				t.Errorf("%v, want %d normal places", waiting, c.normal)

@@ -41,13 +41,15 @@ func (c *chunked[T]) add(v T) uint32 {
 // marks32 finds numbers by hash. A slot is four bytes: ten bits of the hash above the number, so a search looks at few
 // entries that are not meant. Nothing is ever removed.
 //
-// It is one segment while it is small, and then 8,192 by the first bits of the hash. A segment is its slots in the order of
+// It is one segment while it is small, then 256 by the first bits of the hash, and then 8,192. A segment is its slots in the order of
 // their marks, side by side. Marks are spread evenly, so where one stands is known to within a few slots, mostly in one cache
 // line; and what is put in moves half a segment on, which is a few hundred bytes. So there is no slot unused but those that a
 // segment grew by, a sixteenth, and what the allocator rounds up to. The zero value is empty.
 type marks32 struct {
-	one  segment
-	many []segment // nil while small
+	n     uint32 // entries
+	shift uint8  // what of a hash is not the number of its segment
+	one   segment
+	many  []segment // nil while small
 }
 
 // segment is slots in the order of their marks.
@@ -57,13 +59,15 @@ const (
 	numberBits = 22
 	markBits   = 32 - numberBits
 	maxNumber  = 1<<numberBits - 2
+	fewBits    = 8
 	manyBits   = 13
 	oneMost    = 1 << 10 // entries of the one segment
+	fewMost    = 1 << 15 // and of the first few: what more segments cost is little beside so many
 )
 
 func (m *marks32) segment(h uint64) *segment {
 	if m.many != nil {
-		return &m.many[h>>(64-manyBits)]
+		return &m.many[h>>(m.shift&63)]
 	}
 	return &m.one
 }
@@ -138,29 +142,38 @@ func (at niche) replace(number uint32) {
 
 // put adds a number that is not in. hashOf says the hash of any number that is.
 func (m *marks32) put(h uint64, number uint32, hashOf func(uint32) uint64) {
+	m.putAt(m.end(h), h, number, hashOf)
+}
+
+// end is where a search for a hash that is not in ends.
+func (m *marks32) end(h uint64) niche {
 	in := m.segment(h)
-	m.putAt(niche{in, in.begin(markOf(h))}, h, number, hashOf)
+	return niche{in, in.begin(markOf(h))}
 }
 
 // putAt is put where a search for the hash ended in vain.
 func (m *marks32) putAt(at niche, h uint64, number uint32, hashOf func(uint32) uint64) {
-	if m.many == nil && len(m.one) >= oneMost {
-		m.spread(hashOf)
-		m.put(h, number, hashOf)
-		return
+	switch m.n {
+	case oneMost:
+		m.spread([]segment{m.one}, fewBits, hashOf)
+		at = m.end(h)
+	case fewMost:
+		m.spread(m.many, manyBits, hashOf)
+		at = m.end(h)
 	}
+	m.n++
 	at.in.insert(at.i, slotOf(markOf(h), number))
 }
 
-// spread divides the one segment, once.
-func (m *marks32) spread(hashOf func(uint32) uint64) {
-	m.many = make([]segment, 1<<manyBits)
-	for _, slot := range m.one {
-		h := hashOf(slotNumber(slot))
-		in := m.segment(h)
-		in.insert(in.begin(markOf(h)), slotOf(markOf(h), slotNumber(slot)))
+// spread divides the segments there are into more.
+func (m *marks32) spread(old []segment, bits uint8, hashOf func(uint32) uint64) {
+	m.one, m.many, m.shift = nil, make([]segment, 1<<bits), 64-bits
+	for _, s := range old {
+		for _, slot := range s {
+			at := m.end(hashOf(slotNumber(slot)))
+			at.in.insert(at.i, slot)
+		}
 	}
-	m.one = nil
 }
 
 func (s *segment) insert(i int, slot int32) {
@@ -185,5 +198,5 @@ func (m *marks32) prefetch(h uint64) {
 	}
 }
 
-// off is how far a mark mostly stands from where it is looked for: the root of half a segment of a million entries.
+// off is how far a mark mostly stands from where it is looked for: half the root of a segment's slots, of a million in all.
 const off = 5

@@ -44,3 +44,28 @@ func TestMarks_AgreeWithAMap(t *testing.T) {
 		}
 	})
 }
+
+func TestMarks_LoseNothingWhereTheyAreDivided(t *testing.T) {
+	var m marks32
+	hash := func(i uint32) uint64 { return mix(uint64(i), 1) }
+	found := func(i uint32) bool {
+		got, ok := m.find(hash(i), func(n uint32) bool { return n == i })
+		return ok && got == i
+	}
+	for n := range uint32(fewMost + 2) {
+		if found(n) {
+			t.Fatalf("%d is in too soon", n)
+		}
+		if m.put(hash(n), n, hash); n%oneMost > 1 {
+			continue
+		}
+		for i := range n + 1 {
+			if !found(i) {
+				t.Fatalf("of %d the %d is not found", n+1, i)
+			}
+		}
+	}
+	if len(m.many) != 1<<manyBits {
+		t.Errorf("%d segments", len(m.many))
+	}
+}

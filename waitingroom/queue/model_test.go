@@ -251,6 +251,18 @@ func (m *model) settled(body wire.Body) {
 	}
 }
 
+// counted compares the counts of all networks; a narrow one may be in several wide ones.
+func (m *model) counted(machine *Machine) {
+	i, _ := machine.find(hall)
+	n := &machine.rooms[i].networks
+	for key := uint64(1); key <= 3; key++ {
+		narrow := m.count(func(s *spot) bool { return s.counted && !s.state.Over() && s.narrow == key })
+		wide := m.count(func(s *spot) bool { return s.counted && !s.carrier && !s.state.Over() && s.wide == key })
+		m.must(n.narrow.live(n.narrow.find(key)) == narrow, "narrow network %d does not have %d places", key, narrow)
+		m.must(n.wide.live(n.wide.find(key)) == wide, "wide network %d does not have %d places", key, wide)
+	}
+}
+
 func TestQueue_KeepsItsInvariants(t *testing.T) {
 	admitted, missed, lapsed := 0, 0, 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -275,7 +287,7 @@ func TestQueue_KeepsItsInvariants(t *testing.T) {
 				j := &wire.Join{
 					Instant: h.now() - rapid.Int64Range(0, 5*sale.Second).Draw(t, "age"),
 					Visitor: id(-rapid.IntRange(1, 25).Draw(t, "visitor")), Lane: wire.Lane(rapid.SampledFrom([]int{0, 0, 0, 1, 2, 3}).Draw(t, "lane")),
-					Narrow: rapid.Uint64Range(1, 3).Draw(t, "narrow"), Wide: 1, Carrier: rapid.IntRange(0, 5).Draw(t, "carrier") == 0,
+					Narrow: rapid.Uint64Range(1, 3).Draw(t, "narrow"), Wide: rapid.Uint64Range(1, 2).Draw(t, "wide"), Carrier: rapid.IntRange(0, 5).Draw(t, "carrier") == 0,
 				}
 				n := tokens + 1
 				tokens = n
@@ -329,6 +341,8 @@ func TestQueue_KeepsItsInvariants(t *testing.T) {
 			if h.out.Hash != shadow.out.Hash || h.out.Seq != shadow.out.Seq {
 				t.Fatal("a restored machine told something else")
 			}
+			m.counted(h.m)
+			m.counted(shadow.m)
 		}
 		// Long enough for every slot that was given and not claimed to lapse.
 		both(func(h *harness) {

@@ -8,25 +8,27 @@ import (
 	"fairgate/internal/wire"
 )
 
-// TestRecent_SearchSaysWhatThePlacesSay puts people in line of whom most came lately, some at the same instant, some hours
-// away from the others, until what is in mind was overwritten, and searches from good and from bad guesses.
+// TestRecent_SearchSaysWhatThePlacesSay puts people in line of whom most came lately, some at the same instant, at first some
+// hours away from the others, each a new beginning; then until what is in mind was overwritten. It searches from good and from
+// bad guesses.
 func TestRecent_SearchSaysWhatThePlacesSay(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var ps places
 	var l line
 	instant := int64(t0)
-	for i := range recentMost + 3*recentLeast {
+	const odd = 4 * recentLeast // from then on there is no new beginning
+	for i := range odd + recentMost + 3*recentLeast {
 		instant += rnd.Int64N(3)
 		at := instant - rnd.Int64N(1000)
-		switch rnd.IntN(5_000) {
-		case 0:
+		switch far := rnd.IntN(1_000); {
+		case far == 0 && i < odd:
 			at += 1 << 32 // over an hour ahead
-		case 1:
+		case far == 1 && i < odd:
 			at -= 1 << 33
 		}
 		visitor := id(-i)
 		l.insert(&ps, ps.add(newPlace(id(int(rnd.Uint32())), &visitor, at, wire.LaneNormal)))
-		if i%11 > 0 && i < recentMost {
+		if i%11 > 0 && i < odd+recentMost {
 			continue
 		}
 		block := l.blocks[rnd.IntN(len(l.blocks))]
@@ -39,7 +41,7 @@ func TestRecent_SearchSaysWhatThePlacesSay(t *testing.T) {
 			t.Fatalf("after %d places: position %d, want %d", i, got, want)
 		}
 	}
-	if ps.recent.from == 0 || ps.recent.from+recentMost < ps.n {
+	if ps.recent.from != ps.n-recentMost {
 		t.Errorf("%d places from %d on are in mind of %d", recentMost, ps.recent.from, ps.n)
 	}
 	last := int64(0)

@@ -41,7 +41,7 @@ type room struct {
 	networks         networks
 	guessed          numbers // where Prefetch found the networks of the join under way; may be anything
 	codes            counts  // places by invite code, live or let in
-	broad, origins   counts  // places by what is wider than any cap's network, whatever their lane
+	broad, origins   counts  // places by what is wider than any cap's network; not those by invitation
 	stays            stays
 	passes           map[wire.ID]uint32 // lookup only: usable passes
 	graces           deadlines          // elapsed time

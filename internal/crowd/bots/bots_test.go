@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -193,11 +194,29 @@ func TestTable_TheSameRunIsReplacedAndThePlotShowsEach(t *testing.T) {
 		t.Errorf("%q", rows)
 	}
 	table := strings.Join(rows, "\n") + "\n"
-	if !Has(table, "B1", "fcfs", 0.2, "abc") || Has(table, "B1", "draw", 0.2, "abc") || Has(table, "B1", "fcfs", 0.02, "abc") || Has("", "B1", "fcfs", 0.2, "abc") {
-		t.Error("which runs there are is not told apart by name, scale and commit")
+	run := Report{Profile: "B1", Order: "fcfs", Scale: 0.2}
+	if !Has(table, run, "abc") || Has(table, run, "def") || Has("", run, "abc") {
+		t.Error("which runs there are is not told apart by commit")
+	}
+	for what, change := range map[string]func(r *Report){
+		"profile": func(r *Report) { r.Profile = "B2" }, "order": func(r *Report) { r.Order = "draw" }, "scale": func(r *Report) { r.Scale = 0.02 },
+		"seed": func(r *Report) { r.Seed = 2 }, "shared": func(r *Report) { r.Shared = 100 },
+	} {
+		other := run
+		if change(&other); Has(table, other, "abc") {
+			t.Errorf("a run with another %s is taken for this one", what)
+		}
 	}
 	if _, err := Merge("other\tcolumns\n", rows); err == nil {
 		t.Error("a foreign table was taken")
+	}
+	old, err := os.ReadFile("../../../docs/results/bots.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := strings.Count(string(old), "\n")
+	if merged, err := Merge(string(old), Rows([]Report{{Profile: "B9"}}, "def")); err != nil || len(merged) != before+1 {
+		t.Errorf("the results from before become %d rows, %v", len(merged), err)
 	}
 	picture, err := Plot(rows)
 	if err != nil {

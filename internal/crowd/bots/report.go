@@ -14,6 +14,8 @@ type Report struct {
 	Asked    float64 `json:"asked"`    // how many times faster than the clock time was to run
 	Compress float64 `json:"compress"` // and did, standing still included where the machine was behind
 	Speeds   float64 `json:"speeds"`   // of people's devices, 1 for those assumed
+	Seed     uint64  `json:"seed"`
+	Shared   int     `json:"shared"` // per mille of the outflow, -1 for a room's default; the caller knows
 	People   int     `json:"people"`
 	Tickets  int     `json:"tickets"`
 	Places   int     `json:"botPlaces"`
@@ -57,7 +59,7 @@ type Report struct {
 type Cost struct {
 	Wall float64 `json:"wallSeconds"`
 	CPU  float64 `json:"cpuSeconds"` // of the process: server and generator
-	Peak float64 `json:"peakMB"`
+	Peak float64 `json:"peakMB"`     // of the process's memory during the run, 0 where the system does not say
 }
 
 // Seconds is a time at one, two and eight times the base price.
@@ -88,7 +90,7 @@ type lineOf struct{ people, places, peopleWon, won float64 }
 func (r *run) report() Report {
 	lanes := map[string]*lineOf{}
 	var all lineOf
-	out := Report{Profile: r.Profile.Name, Order: "fcfs", Scale: r.Scale, Speeds: r.Speeds, People: len(r.crowd), Tickets: r.Tickets(),
+	out := Report{Profile: r.Profile.Name, Order: "fcfs", Scale: r.Scale, Speeds: r.Speeds, Seed: r.Seed, People: len(r.crowd), Tickets: r.Tickets(),
 		Denials: r.denials, Faults: r.faults, Lost: r.lost}
 	if r.Draw {
 		out.Order = "draw"

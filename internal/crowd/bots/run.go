@@ -34,7 +34,7 @@ type run struct {
 	crowd  []*party
 	farm   *farm
 
-	solving chan struct{} // holds who is solving; more at once than there are processors would keep the server from its own
+	solving chan struct{} // holds who is solving, on half of the processors: the server needs the others
 
 	mu        sync.Mutex
 	rnd       *rand.Rand

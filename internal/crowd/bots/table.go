@@ -64,7 +64,9 @@ func columns() []column {
 		column{"compress_asked", func(r *Report) string { return short(r.Asked) }},
 		column{"wall_s", func(r *Report) string { return whole(r.Cost.Wall) }},
 		column{"cpu_s", func(r *Report) string { return whole(r.Cost.CPU) }},
-		column{"peak_mb", func(r *Report) string { return whole(r.Cost.Peak) }})
+		column{"peak_mb", func(r *Report) string { return whole(r.Cost.Peak) }},
+		column{"seed", func(r *Report) string { return strconv.FormatUint(r.Seed, 10) }},
+		column{"shared", func(r *Report) string { return strconv.Itoa(r.Shared) }})
 }
 
 const named = 3 // columns that name a run
@@ -89,13 +91,48 @@ func Rows(reports []Report, commit string) []string {
 	return rows
 }
 
-// Merge puts new rows into a table, in the place of those of the same run.
+// unsaid is in the columns that a table from before does not have.
+const unsaid = "-"
+
+// widen gives rows, their heading first, the columns of another heading. It is false if they have any that are not among them.
+func widen(rows []string, heading string) ([]string, bool) {
+	old := strings.Split(rows[0], "\t")
+	var from []int // for each column its place in the old rows, or -1
+	known := 0
+	for name := range strings.SplitSeq(heading, "\t") {
+		i := slices.Index(old, name)
+		if from = append(from, i); i >= 0 {
+			known++
+		}
+	}
+	wide := []string{heading}
+	for _, row := range rows[1:] {
+		values := strings.Split(row, "\t")
+		if len(values) != len(old) {
+			return nil, false
+		}
+		var b []string
+		for _, i := range from {
+			if i < 0 {
+				b = append(b, unsaid)
+			} else {
+				b = append(b, values[i])
+			}
+		}
+		wide = append(wide, strings.Join(b, "\t"))
+	}
+	return wide, known == len(old)
+}
+
+// Merge puts new rows into a table, in the place of those of the same run. The table may be one from before there were all the
+// columns.
 func Merge(table string, fresh []string) ([]string, error) {
 	if strings.TrimSpace(table) == "" {
 		return fresh, nil
 	}
 	rows := strings.Split(strings.TrimRight(table, "\n"), "\n")
-	if rows[0] != fresh[0] {
+	rows, ok := widen(rows, fresh[0])
+	if !ok {
 		return nil, errors.New("a table with other columns; move it away")
 	}
 	name := func(row string) string { return strings.Join(strings.SplitN(row, "\t", named+1)[:named], " ") }
@@ -106,16 +143,25 @@ func Merge(table string, fresh []string) ([]string, error) {
 	return rows, nil
 }
 
-// Has says whether a table has a run's row, made by a commit.
-func Has(table string, profile, order string, scale float64, commit string) bool {
-	wanted := strings.Split(Rows([]Report{{Profile: profile, Order: order, Scale: scale}}, commit)[1], "\t")
-	for row := range strings.Lines(table) {
-		got := strings.Split(strings.TrimRight(row, "\n"), "\t")
-		if len(got) == len(wanted) && slices.Equal(got[:named], wanted[:named]) && got[len(got)-1] == wanted[len(wanted)-1] {
-			return true
-		}
+// Has says whether a table has the row of a run with the profile, order, scale, seed and shared lane of a report, made by a
+// commit. A table that does not say one of them does not.
+func Has(table string, run Report, commit string) bool {
+	wanted := Rows([]Report{run}, commit)
+	rows, ok := widen(strings.Split(strings.TrimRight(table, "\n"), "\n"), wanted[0])
+	if !ok {
+		return false
 	}
-	return false
+	heading := strings.Split(wanted[0], "\t")
+	alike := func(row string) bool {
+		got, want := strings.Split(row, "\t"), strings.Split(wanted[1], "\t")
+		for i, name := range heading {
+			if slices.Contains([]string{"profile", "order", "scale", "seed", "shared", "commit"}, name) && got[i] != want[i] {
+				return false
+			}
+		}
+		return true
+	}
+	return slices.ContainsFunc(rows[1:], alike)
 }
 
 // Text is a report for people to read.
