@@ -55,7 +55,7 @@ func (a *API) bookingPage(ctx *fasthttp.RequestCtx, v *bookingView, e *store.Eve
 	live := v.Status == "held" || v.Status == "offered"
 	paying := v.Payment != nil && (v.Payment.Status == "authorised" || v.Payment.Status == "confirmed")
 	open := live || v.Status == "frozen"
-	payable, other := open && !paying, open && v.Payment != nil && v.Payment.Refused != ""
+	payable := open && !paying
 	refund := a.refundOffer(v, e)
 	data := struct {
 		*bookingView
@@ -67,7 +67,7 @@ func (a *API) bookingPage(ctx *fasthttp.RequestCtx, v *bookingView, e *store.Eve
 		Declined bool // the visitor comes back from a payment that did not go through
 		Other    bool // another card is needed: the last one has paid for as many bookings as one may
 		Returned bool // the hold can be given back
-	}{v, refund, e, headingOf(v, paying, other), paperOf(v.Receipt, head), payable, payable && ctx.QueryArgs().Has("declined"), payable && other, live || v.Status == "waitlisted"}
+	}{v, refund, e, headingOf(v, paying), paperOf(v.Receipt, head), payable, payable && ctx.QueryArgs().Has("declined"), payable && v.Payment != nil && v.Payment.Refused != "", live || v.Status == "waitlisted"}
 	// Without JavaScript the page keeps up by itself.
 	switch {
 	case v.Status == "waitlisted":
@@ -128,11 +128,7 @@ func refresh(ctx *fasthttp.RequestCtx, seconds int) {
 // heading says in a sentence how a booking stands.
 type heading struct{ Tone, Title, Text string }
 
-func headingOf(v *bookingView, paying, other bool) heading {
-	if paying && other {
-		return heading{"wait", "Another card is needed", "This card has already paid for as many bookings of this event as one card may. " +
-			"It is not charged. In a moment you can pay with another one: this page follows by itself."}
-	}
+func headingOf(v *bookingView, paying bool) heading {
 	switch v.Status {
 	case "held":
 		if paying {

@@ -203,11 +203,6 @@ func (w *writer) sold(f store.Fact, body wire.Body) error {
 			return nil // nothing was reserved
 		}
 		w.rows.AttemptRefused(f, b.Attempt, b.Reason.String())
-		if b.Reason == wire.ReasonMethodLimit {
-			if err := w.rows.Notify(f, "cardLimit", struct{}{}); err != nil {
-				return err
-			}
-		}
 		return w.rows.Oblige(f, "payment:void", task{
 			Event: f.Event, Booking: f.Booking, Attempt: b.Attempt, Intent: plain(b.Intent), Amount: b.Amount,
 			Currency: plain(b.Currency[:]),
