@@ -12,6 +12,10 @@ import (
 // MaxRulings is how many different rulings a Guard keeps until they are taken. Of further ones only the number is known.
 const MaxRulings = 2_000
 
+// MaxCodes is how many appeal codes are kept until rulings are taken. A refusal beyond that counts without its code, which only
+// the log has then.
+const MaxCodes = 10
+
 // Ruling is what the risk rules made of requests that were alike, and why. It names nobody.
 type Ruling struct {
 	Room       int64 // that they went to
@@ -20,7 +24,7 @@ type Ruling struct {
 	Factor     int // of the price
 	Score      int
 	Reasons    []string // as risk.Result.Explain
-	AppealCode string   // of a refusal; empty where too many were refused in that second to keep each
+	AppealCode string   // of a refusal; empty where too many were refused to keep each
 	Times      int64
 	First      time.Time
 	Last       time.Time
@@ -28,9 +32,10 @@ type Ruling struct {
 
 // rulings are those not taken yet.
 type rulings struct {
-	mu   sync.Mutex
-	kept map[rulingKey]*Ruling
-	lost int64 // times of those that found no room
+	mu    sync.Mutex
+	kept  map[rulingKey]*Ruling
+	codes int   // how many of them have one
+	lost  int64 // times of those that found no room
 }
 
 // rulingKey is what makes rulings alike: which rules held says the score too.
@@ -47,6 +52,10 @@ func (r *rulings) note(k rulingKey, like Ruling, reasons func() []string, now ti
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	v := r.kept[k]
+	if v == nil && k.code != "" && r.codes >= MaxCodes {
+		k.code = ""
+		v = r.kept[k]
+	}
 	switch {
 	case v == nil && len(r.kept) >= MaxRulings:
 		r.lost++
@@ -59,6 +68,9 @@ func (r *rulings) note(k rulingKey, like Ruling, reasons func() []string, now ti
 			r.kept = make(map[rulingKey]*Ruling)
 		}
 		r.kept[k] = v
+		if k.code != "" {
+			r.codes++
+		}
 	}
 	v.Times++
 	v.Last = now
@@ -70,7 +82,7 @@ func (g *Guard) Rulings() (list []Ruling, lost int64) {
 	r := &g.rulings
 	r.mu.Lock()
 	kept := r.kept
-	lost, r.kept, r.lost = r.lost, nil, 0
+	lost, r.kept, r.codes, r.lost = r.lost, nil, 0, 0
 	r.mu.Unlock()
 	for _, v := range kept {
 		list = append(list, *v)

@@ -24,6 +24,10 @@ func TestRulings_AlikeOnesAreCountedAndCodesAreFound(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// The rows of codes are for looking up: a flood leaves many of them, and sums do not read them.
+	if _, err := db.Write.Exec(t.Context(), `UPDATE rulings SET times = 1000 WHERE appeal_code <> ''`); err != nil {
+		t.Fatal(err)
+	}
 	got, err := db.Rulings(t.Context(), 7, at, 10)
 	if err != nil || len(got) != 2 {
 		t.Fatal(err, got)
