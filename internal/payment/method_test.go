@@ -126,6 +126,7 @@ func restricted(t *testing.T, w *paytest.World) (s *payment.Service, tried *atom
 		if strings.Contains(r.URL.RawQuery, "payment_method") {
 			tried.Add(1)
 			rw.WriteHeader(http.StatusForbidden)
+			_, _ = rw.Write([]byte(`{"error":{"type":"invalid_request_error","message":"The provided key does not have the required permissions"}}`))
 			return
 		}
 		provider.ServeHTTP(rw, r)
