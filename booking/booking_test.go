@@ -271,6 +271,17 @@ func TestPay_ACardThatPaidOftenEnoughLeavesTheHoldToAnother(t *testing.T) {
 	}
 }
 
+func TestPay_NobodyIsAskedForAnotherCardOnceTheHoldIsOver(t *testing.T) {
+	w := newWorld(t)
+	w.oneBookingPerCard()
+	id := w.turnedAway("fan")
+	w.want(200, "POST", "/booking/"+id+"/cancel", `{"userId":"fan"}`)
+	w.eventually("the end of the hold", func() bool { return w.call("GET", "/booking/"+id, "").text("status") == "cancelled" })
+	if b := w.call("GET", "/booking/"+id, ""); strings.Contains(string(b.body), "method-limit") {
+		t.Errorf("answered %s", b.body)
+	}
+}
+
 func TestPay_WrongAmountNamesTheRightOne(t *testing.T) {
 	w := newWorld(t)
 	w.want(201, "POST", "/booking", bodyOf("alice", concert, ""))

@@ -54,8 +54,7 @@ func mostTickets(e *store.Event) int {
 func (a *API) bookingPage(ctx *fasthttp.RequestCtx, v *bookingView, e *store.Event, head *receipt.Head) error {
 	live := v.Status == "held" || v.Status == "offered"
 	paying := v.Payment != nil && (v.Payment.Status == "authorised" || v.Payment.Status == "confirmed")
-	open := live || v.Status == "frozen"
-	payable := open && !paying
+	payable := v.open() && !paying
 	refund := a.refundOffer(v, e)
 	data := struct {
 		*bookingView
@@ -72,7 +71,7 @@ func (a *API) bookingPage(ctx *fasthttp.RequestCtx, v *bookingView, e *store.Eve
 	switch {
 	case v.Status == "waitlisted":
 		refresh(ctx, 10)
-	case paying && open, v.Status == "confirmed" && unsettled(v):
+	case paying && v.open(), v.Status == "confirmed" && unsettled(v):
 		refresh(ctx, 2)
 	case v.ExpiresAt != nil:
 		refresh(ctx, max(2, int(v.ExpiresAt.Sub(a.now()).Seconds())+1))
