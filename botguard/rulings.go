@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairgate/botguard/risk"
+	"fairgate/internal/sale"
 )
 
 // MaxRulings is how many different rulings a Guard keeps until they are taken. Of further ones only the number is known.
@@ -16,24 +17,10 @@ const MaxRulings = 2_000
 // the log has then.
 const MaxCodes = 10
 
-// Ruling is what the risk rules made of requests that were alike, and why. It names nobody.
-type Ruling struct {
-	Room       int64 // that they went to
-	Action     string
-	Outcome    risk.Kind
-	Factor     int // of the price
-	Score      int
-	Reasons    []string // as risk.Result.Explain
-	AppealCode string   // of a refusal; empty where too many were refused to keep each
-	Times      int64
-	First      time.Time
-	Last       time.Time
-}
-
 // rulings are those not taken yet.
 type rulings struct {
 	mu    sync.Mutex
-	kept  map[rulingKey]*Ruling
+	kept  map[rulingKey]*sale.Ruling
 	codes int   // how many of them have one
 	lost  int64 // times of those that found no room
 }
@@ -48,7 +35,7 @@ type rulingKey struct {
 }
 
 // note counts a ruling; reasons is asked only for the first of its like.
-func (r *rulings) note(k rulingKey, like Ruling, reasons func() []string, now time.Time) {
+func (r *rulings) note(k rulingKey, like sale.Ruling, reasons func() []string, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	v := r.kept[k]
@@ -61,11 +48,11 @@ func (r *rulings) note(k rulingKey, like Ruling, reasons func() []string, now ti
 		r.lost++
 		return
 	case v == nil:
-		like.Room, like.Action, like.Outcome, like.AppealCode, like.First = k.room, k.action, k.outcome, k.code, now
+		like.Room, like.Action, like.Outcome, like.AppealCode, like.First = k.room, k.action, string(k.outcome), k.code, now
 		like.Reasons = reasons()
 		v = &like
 		if r.kept == nil {
-			r.kept = make(map[rulingKey]*Ruling)
+			r.kept = make(map[rulingKey]*sale.Ruling)
 		}
 		r.kept[k] = v
 		if k.code != "" {
@@ -78,7 +65,7 @@ func (r *rulings) note(k rulingKey, like Ruling, reasons func() []string, now ti
 
 // Rulings takes what was noted since the last call: every ruling for which at least one rule held, the oldest first, and how
 // many requests found no room among them. Whoever keeps them can show why somebody was treated as they were.
-func (g *Guard) Rulings() (list []Ruling, lost int64) {
+func (g *Guard) Rulings() (list []sale.Ruling, lost int64) {
 	r := &g.rulings
 	r.mu.Lock()
 	kept := r.kept
@@ -87,7 +74,7 @@ func (g *Guard) Rulings() (list []Ruling, lost int64) {
 	for _, v := range kept {
 		list = append(list, *v)
 	}
-	slices.SortFunc(list, func(a, b Ruling) int {
+	slices.SortFunc(list, func(a, b sale.Ruling) int {
 		return cmp.Or(a.First.Compare(b.First), cmp.Compare(a.AppealCode, b.AppealCode))
 	})
 	return list, lost

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairgate/botguard/risk"
+	"fairgate/internal/sale"
 )
 
 func TestGuard_RulingsSayWhatHappenedToWhomARuleHeld(t *testing.T) {
@@ -33,8 +34,8 @@ func TestGuard_RulingsSayWhatHappenedToWhomARuleHeld(t *testing.T) {
 	if len(list) != 3 || lost != 0 {
 		t.Fatalf("%d lost, %+v", lost, list)
 	}
-	find := func(room int64, o risk.Kind) Ruling {
-		i := slices.IndexFunc(list, func(r Ruling) bool { return r.Room == room && r.Outcome == o })
+	find := func(room int64, o risk.Kind) sale.Ruling {
+		i := slices.IndexFunc(list, func(r sale.Ruling) bool { return r.Room == room && r.Outcome == string(o) })
 		if i < 0 {
 			t.Fatalf("no %s in room %d: %+v", o, room, list)
 		}
