@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"fairgate/internal/embedded/testkafka"
 	"fairgate/internal/follow"
 	"fairgate/internal/sale"
@@ -91,7 +93,10 @@ func TestProjector_ALimitPerCardAndWhomItTurnsAway(t *testing.T) {
 		w.payment(n, 60+n, 1320)
 		w.do(about(n), card(60+n))
 	}
-	w.project(100)
+	var turned dto.Metric
+	if err := w.project(100).deps.Metrics.turned.Write(&turned); err != nil || turned.Counter.GetValue() != 1 {
+		t.Errorf("counted: %v %v", &turned, err)
+	}
 	w.booking(1, "(confirmed,1320,\"\")")
 	w.booking(2, "(held,1320,\"\")")
 	w.want("(\"\") (method-limit)", `SELECT error_code FROM payment_attempts ORDER BY id`)

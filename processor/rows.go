@@ -22,6 +22,7 @@ type writer struct {
 	stock  []stockRow
 	open   bool // a booking was made since the newest chain head
 	broken int  // outcomes in which held + sold + free is not the capacity
+	turned int  // authorisations that the card limit turned away
 }
 
 type stockRow struct {
@@ -201,6 +202,9 @@ func (w *writer) sold(f store.Fact, body wire.Body) error {
 	case *wire.AuthorisationRefused:
 		if len(b.Intent) == 0 {
 			return nil // nothing was reserved
+		}
+		if b.Reason == wire.ReasonMethodLimit {
+			w.turned++
 		}
 		w.rows.AttemptRefused(f, b.Attempt, b.Reason.String())
 		return w.rows.Oblige(f, "payment:void", task{
