@@ -198,6 +198,24 @@ func TestSweep_TellsTheLogOfALimitPerCardOnce(t *testing.T) {
 	})
 }
 
+// Somebody changed the event after its row was read: its limit is not known then, and nothing of it may be sold before it is.
+func TestPublisher_WithoutItsLimitPerCardNothingGoesOnSale(t *testing.T) {
+	w := newWorld(t).user(operator, store.RoleOperator)
+	e, err := w.db.LatestEvent(t.Context(), w.create(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := store.TicketType{Type: 9, Name: "Late", Capacity: 5}
+	e.PerCard, e.ChangedSeq, e.Types = 2, e.ChangedSeq-1, append(e.Types, late)
+	e.PerUser++ // an operator changed the definition too: the log keeps its own
+	if err := (&admin.Publisher{Store: w.db, Commands: w.commands}).Event(t.Context(), &e); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.commands.Event(t.Context(), e.Partition, e.ID, 0, &wire.DefineType{Type: 9, Capacity: 6}); err != nil {
+		t.Error("the ticket type is on sale: ", err)
+	}
+}
+
 func TestEvent_MovedShowsWhatChanged(t *testing.T) {
 	w := newWorld(t)
 	maria, boss := w.user(organiser, store.RoleOrganiser), w.user(operator, store.RoleOperator)

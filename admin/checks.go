@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"fairgate/internal/sale"
 	"fairgate/internal/store"
 	"fairgate/internal/web"
 )
@@ -37,7 +38,7 @@ type checkView struct {
 	Last    time.Time `json:"last"`
 }
 
-func viewChecks(list []store.Ruling) []checkView {
+func viewChecks(list []sale.Ruling) []checkView {
 	views := make([]checkView, len(list))
 	for i, r := range list {
 		views[i] = checkView{

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"fairgate/internal/embedded/testchrome"
+	"fairgate/internal/sale"
 	"fairgate/internal/store"
 )
 
@@ -14,15 +15,15 @@ import (
 func ruled(w *world, room int64) {
 	w.t.Helper()
 	now := time.Now()
-	refused := store.Ruling{
+	refused := sale.Ruling{
 		Room: room, Action: "join", Outcome: "refuse", Factor: 1, Score: 180, Reasons: []string{"+180 guesses: <junk> instead of solutions", "score 180: refuse"},
 		AppealCode: "ABCDE-23456", Times: 1, First: now, Last: now,
 	}
-	dear := store.Ruling{
+	dear := sale.Ruling{
 		Room: room, Action: "arrive", Outcome: "price", Factor: 2, Score: 30, Reasons: []string{"+30 hosting: a data centre", "score 30: price, price x2"},
 		Times: 1234, First: now, Last: now,
 	}
-	if err := w.db.NoteRulings(w.t.Context(), []store.Ruling{refused, dear}); err != nil {
+	if err := w.db.NoteRulings(w.t.Context(), []sale.Ruling{refused, dear}); err != nil {
 		w.t.Fatal(err)
 	}
 }

@@ -43,10 +43,10 @@ func (p *Publisher) Sweep(ctx context.Context) error {
 	for i := range events {
 		errs = append(errs, p.Event(ctx, &events[i]))
 	}
-	events, err = p.Store.EventsWithUndefinedTypes(ctx, sweepLimit)
+	events, err = p.Store.EventsPartlyDefined(ctx, sweepLimit)
 	errs = append(errs, err)
 	for i := range events {
-		errs = append(errs, p.types(ctx, &events[i]))
+		errs = append(errs, p.parts(ctx, &events[i]))
 	}
 	return errors.Join(errs...)
 }
@@ -79,13 +79,13 @@ func (p *Publisher) Event(ctx context.Context, e *store.Event) error {
 	if err != nil && !Refused(err, wire.ReasonExists) && !Refused(err, wire.ReasonEventCancelled) {
 		return fmt.Errorf("defining event %d: %w", e.ID, err)
 	}
-	return p.types(ctx, e)
+	return p.parts(ctx, e)
 }
 
-// types defines those ticket types whose definition the projection has not seen come back. The limit per card goes first: what
-// could be bought before it would not count.
-func (p *Publisher) types(ctx context.Context, e *store.Event) error {
-	if err := p.cardLimit(ctx, e); err != nil {
+// parts defines what of an event the projection has not seen come back: the limit per card, then ticket types. Without its
+// limit nothing goes on sale, since what could be bought before it would not count.
+func (p *Publisher) parts(ctx context.Context, e *store.Event) error {
+	if known, err := p.cardLimit(ctx, e); err != nil || !known {
 		return err
 	}
 	for _, t := range e.Types {
@@ -100,16 +100,19 @@ func (p *Publisher) types(ctx context.Context, e *store.Event) error {
 }
 
 // cardLimit tells the log how many bookings one card may pay for, as long as it knows of no such limit. Somebody may have
-// changed the event meanwhile, perhaps this very limit: then it is left to the next sweep, which reads what came of it.
-func (p *Publisher) cardLimit(ctx context.Context, e *store.Event) error {
+// changed the event meanwhile, perhaps this very limit: then known is false, and the next sweep reads what came of it.
+func (p *Publisher) cardLimit(ctx context.Context, e *store.Event) (known bool, err error) {
 	if e.PerCard == 0 || e.PerCardSeq != 0 {
-		return nil
+		return true, nil
 	}
-	_, err := p.Commands.Event(ctx, e.Partition, e.ID, e.ChangedSeq, &wire.SetMethodLimit{PerMethod: uint16(e.PerCard)})
-	if err != nil && !Refused(err, wire.ReasonMoved) && !Refused(err, wire.ReasonEventCancelled) {
-		return fmt.Errorf("limiting the cards of event %d: %w", e.ID, err)
+	_, err = p.Commands.Event(ctx, e.Partition, e.ID, e.ChangedSeq, &wire.SetMethodLimit{PerMethod: uint16(e.PerCard)})
+	if Refused(err, wire.ReasonMoved) || Refused(err, wire.ReasonEventCancelled) {
+		return false, nil
 	}
-	return nil
+	if err != nil {
+		return false, fmt.Errorf("limiting the cards of event %d: %w", e.ID, err)
+	}
+	return true, nil
 }
 
 // Type defines one ticket type of an event that the log knows.

@@ -54,8 +54,7 @@ func mostTickets(e *store.Event) int {
 func (a *API) bookingPage(ctx *fasthttp.RequestCtx, v *bookingView, e *store.Event, head *receipt.Head) error {
 	live := v.Status == "held" || v.Status == "offered"
 	paying := v.Payment != nil && (v.Payment.Status == "authorised" || v.Payment.Status == "confirmed")
-	open := live || v.Status == "frozen"
-	payable, other := open && !paying, open && v.Payment != nil && v.Payment.Refused != ""
+	payable := v.open() && !paying
 	refund := a.refundOffer(v, e)
 	data := struct {
 		*bookingView
@@ -67,12 +66,12 @@ func (a *API) bookingPage(ctx *fasthttp.RequestCtx, v *bookingView, e *store.Eve
 		Declined bool // the visitor comes back from a payment that did not go through
 		Other    bool // another card is needed: the last one has paid for as many bookings as one may
 		Returned bool // the hold can be given back
-	}{v, refund, e, headingOf(v, paying, other), paperOf(v.Receipt, head), payable, payable && ctx.QueryArgs().Has("declined"), payable && other, live || v.Status == "waitlisted"}
+	}{v, refund, e, headingOf(v, paying), paperOf(v.Receipt, head), payable, payable && ctx.QueryArgs().Has("declined"), payable && v.Payment != nil && v.Payment.Refused != "", live || v.Status == "waitlisted"}
 	// Without JavaScript the page keeps up by itself.
 	switch {
 	case v.Status == "waitlisted":
 		refresh(ctx, 10)
-	case paying && open, v.Status == "confirmed" && unsettled(v):
+	case paying && v.open(), v.Status == "confirmed" && unsettled(v):
 		refresh(ctx, 2)
 	case v.ExpiresAt != nil:
 		refresh(ctx, max(2, int(v.ExpiresAt.Sub(a.now()).Seconds())+1))
@@ -128,11 +127,7 @@ func refresh(ctx *fasthttp.RequestCtx, seconds int) {
 // heading says in a sentence how a booking stands.
 type heading struct{ Tone, Title, Text string }
 
-func headingOf(v *bookingView, paying, other bool) heading {
-	if paying && other {
-		return heading{"wait", "Another card is needed", "This card has already paid for as many bookings of this event as one card may. " +
-			"It is not charged. In a moment you can pay with another one: this page follows by itself."}
-	}
+func headingOf(v *bookingView, paying bool) heading {
 	switch v.Status {
 	case "held":
 		if paying {

@@ -39,7 +39,7 @@ func TestShots(t *testing.T) {
 	w.Exec(`UPDATE events SET starts_at = now() + interval '30 days', refund_until_seconds = 86400 WHERE id = $1`, concert)
 	w.eventually("sold out", func() bool { return w.call("GET", "/events/103", "").text("status") == "soldOut" })
 	w.oneBookingPerCard()
-	other := w.turnedAway("fan", func(string) {})
+	other := w.turnedAway("fan")
 	// Chromium sends no cookie of ours, and without one a demo shows everybody's booking.
 	for name, path := range map[string]string{
 		"home": "/", "event": "/events/101", "guarded": "/events/102", "soldout": "/events/103", "held": "/booking/" + held,

@@ -96,14 +96,20 @@ func viewOf(b store.Booking, e *store.Event) bookingView {
 func (v *bookingView) settle(s store.Settlement) {
 	if !s.Payment.IsZero() {
 		v.Payment = &paymentState{ID: s.Payment.String(), Status: camel(s.Status)}
-		// What else keeps a payment from going through is the bank's affair, or shows in the booking's status.
-		if s.Refused == wire.ReasonMethodLimit.String() {
+		// What else keeps a payment from going through is the bank's affair, or shows in the booking's status; and without
+		// a hold no card can pay.
+		if s.Refused == wire.ReasonMethodLimit.String() && v.open() {
 			v.Payment.Refused = s.Refused
 		}
 	}
 	for _, t := range s.Tickets {
 		v.Tickets = append(v.Tickets, ticketView{t.ID.String(), t.Type, t.Status, amount(t.Amount, v.Currency)})
 	}
+}
+
+// open says whether the tickets wait for their money.
+func (v *bookingView) open() bool {
+	return v.Status == "held" || v.Status == "offered" || v.Status == "frozen"
 }
 
 func amount(minor int64, currency string) string {

@@ -211,7 +211,7 @@ func (g *Guard) weigh(r Request, carrier bool, v Verdict) Verdict {
 	}
 	kind.Inc()
 	if len(result.Matches) > 0 {
-		g.rulings.note(rulingKey{r.Room, r.Action, result.Held, result.Action, code}, Ruling{Factor: result.Factor, Score: result.Score}, result.Explain, now)
+		g.rulings.note(rulingKey{r.Room, r.Action, result.Held, result.Action, code}, sale.Ruling{Factor: result.Factor, Score: result.Score}, result.Explain, now)
 	}
 	return v
 }

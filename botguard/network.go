@@ -9,9 +9,9 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"fairgate/internal/sale"
-	"time"
 )
 
 // Networks are keyed hashes of a client's networks. An IPv4 address inside IPv6 (::ffff:0:0/96) is IPv4; all invalid addresses share

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"fairgate/botguard/risk"
+	"fairgate/internal/sale"
 )
 
 func TestGuard_RulingsSayWhatHappenedToWhomARuleHeld(t *testing.T) {
@@ -32,8 +34,8 @@ func TestGuard_RulingsSayWhatHappenedToWhomARuleHeld(t *testing.T) {
 	if len(list) != 3 || lost != 0 {
 		t.Fatalf("%d lost, %+v", lost, list)
 	}
-	find := func(room int64, o risk.Kind) Ruling {
-		i := slices.IndexFunc(list, func(r Ruling) bool { return r.Room == room && r.Outcome == o })
+	find := func(room int64, o risk.Kind) sale.Ruling {
+		i := slices.IndexFunc(list, func(r sale.Ruling) bool { return r.Room == room && r.Outcome == string(o) })
 		if i < 0 {
 			t.Fatalf("no %s in room %d: %+v", o, room, list)
 		}
@@ -56,9 +58,13 @@ func TestGuard_RulingsSayWhatHappenedToWhomARuleHeld(t *testing.T) {
 func TestGuard_AFloodOfRefusalsKeepsAFewCodesAndCountsTheRest(t *testing.T) {
 	c := refusing()
 	c.Risk.Rules[0].Fact, c.Risk.Rules[0].Is, c.Risk.Rules[0].Value = "userAgent", "contains", "bad"
-	g := newGuard(t, c, Deps{Clock: newWall().now})
-	const flood = 3 * MaxRulings
+	w := newWall()
+	g := newGuard(t, c, Deps{Clock: w.now})
+	const flood, seconds = 3 * MaxRulings, 3
 	for i := range flood {
+		if i%(flood/seconds) == 0 {
+			w.advance(time.Second)
+		}
 		r := arriving(fmt.Sprintf("10.%d.%d.1", i/250, i%250))
 		r.UserAgent, r.Room = "bad", 1+int64(i%2)
 		g.Judge(t.Context(), r)
@@ -71,7 +77,7 @@ func TestGuard_AFloodOfRefusalsKeepsAFewCodesAndCountsTheRest(t *testing.T) {
 			codes++
 		}
 	}
-	if codes != maxRefusalLines || len(list) != codes+2 || times != flood {
+	if codes != MaxCodes || len(list) != codes+2 || times != flood {
 		t.Errorf("%d rulings, %d codes, %d of %d times", len(list), codes, times, flood)
 	}
 	for i := range MaxRulings + 5 {

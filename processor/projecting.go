@@ -69,6 +69,7 @@ type Step struct {
 	strange  []int64 // events that were found to have no row
 	skipped  int     // outcomes about such events
 	broken   int     // outcomes in which held + sold + free is not the capacity
+	turned   int     // authorisations that the card limit turned away
 }
 
 // Plan makes a step of a batch; next is the position after it.
@@ -98,7 +99,7 @@ func (p *Projecting) Write(ctx context.Context, s *Step, rows Rows) error {
 		}
 	}
 	w.flush()
-	s.broken, s.open = w.broken, w.open
+	s.broken, s.turned, s.open = w.broken, w.turned, w.open
 	if s.prune {
 		rows.ForgetAnswers(time.UnixMicro(s.To.LogTime).Add(-answersKept), pruneLimit)
 	}

@@ -73,11 +73,12 @@ type Metrics struct {
 	logTime    *prometheus.GaugeVec
 	told       *prometheus.CounterVec
 	violations *prometheus.CounterVec
+	turned     prometheus.Counter
 }
 
 // NewMetrics registers fairgate_projection_{outcomes,skipped,retries}_total, _next_seq and _log_time_seconds, each by
 // projection and partition, and fairgate_bridge_records_total by kind, fairgate_invariant_violations_total by
-// invariant.
+// invariant, fairgate_card_limit_refusals_total.
 func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 	labels := []string{"projection", "partition"}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
@@ -95,8 +96,12 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 		told:     counter("fairgate_bridge_records_total", "Records appended to the log queue.", "kind"),
 		violations: counter("fairgate_invariant_violations_total",
 			"Promises seen broken: stock (held + sold + free = capacity).", "invariant"),
+		turned: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "fairgate_card_limit_refusals_total",
+			Help: "Authorisations refused because their card had paid for as many bookings of the event as one may.",
+		}),
 	}
-	for _, c := range []prometheus.Collector{m.outcomes, m.skipped, m.trouble, m.next, m.logTime, m.told, m.violations} {
+	for _, c := range []prometheus.Collector{m.outcomes, m.skipped, m.trouble, m.next, m.logTime, m.told, m.violations, m.turned} {
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("processor metrics: %w", err)
 		}
@@ -220,6 +225,7 @@ func (p *Projector) count(s *Step) {
 	m.next.WithLabelValues(p.labels...).Set(float64(s.To.NextSeq))
 	m.logTime.WithLabelValues(p.labels...).Set(float64(s.To.LogTime) / 1e6)
 	m.violations.WithLabelValues("stock").Add(float64(s.broken))
+	m.turned.Add(float64(s.turned))
 }
 
 // retry calls f until it succeeds, fails for good, or ctx ends.

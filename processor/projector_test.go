@@ -6,8 +6,11 @@ import (
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"fairgate/internal/embedded/testkafka"
 	"fairgate/internal/follow"
+	"fairgate/internal/sale"
 	"fairgate/internal/store"
 	"fairgate/internal/wire"
 )
@@ -90,11 +93,14 @@ func TestProjector_ALimitPerCardAndWhomItTurnsAway(t *testing.T) {
 		w.payment(n, 60+n, 1320)
 		w.do(about(n), card(60+n))
 	}
-	w.project(100)
+	var turned dto.Metric
+	if err := w.project(100).deps.Metrics.turned.Write(&turned); err != nil || turned.Counter.GetValue() != 1 {
+		t.Errorf("counted: %v %v", &turned, err)
+	}
 	w.booking(1, "(confirmed,1320,\"\")")
 	w.booking(2, "(held,1320,\"\")")
 	w.want("(\"\") (method-limit)", `SELECT error_code FROM payment_attempts ORDER BY id`)
-	w.want("(user-2,cardLimit,orders/0/9)", `SELECT user_id, kind, cause FROM notifications WHERE kind NOT IN ('held', 'confirmed')`)
+	w.want("(started,failed)", `SELECT p.status, a.status FROM payments p JOIN payment_attempts a ON a.payment_id = p.id WHERE booking_id = $1`, uuid(2))
 	w.want("(payment:void,pi_62,orders/0/9)", `SELECT kind, payload ->> 'intent', cause FROM outbox WHERE kind = 'payment:void'`)
 	s, err := w.db.Settlement(t.Context(), uuid(2))
 	if err != nil || s.Refused != "method-limit" {
@@ -103,6 +109,80 @@ func TestProjector_ALimitPerCardAndWhomItTurnsAway(t *testing.T) {
 	w.do(on(), &wire.SetMethodLimit{})
 	w.project(100)
 	w.want("(0,10)", `SELECT per_card, per_card_seq FROM events WHERE id = $1`, show)
+}
+
+// An authorisation is told to the log again after a crash or by two who heard of it, and is refused again.
+func TestProjector_ACardsRefusalEndsItsAttemptAndIsToldOnce(t *testing.T) {
+	w := newWorld(t)
+	w.event(wire.DefineEvent{Grace: 600 * second}, 10)
+	w.do(on(), &wire.SetMethodLimit{PerMethod: 1})
+	card := func(booking, attempt, method int) {
+		w.do(about(booking), &wire.AuthorisedBy{Method: id(method), Authorised: *pay(attempt, 1320)})
+		w.project(100)
+	}
+	for n := 1; n <= 2; n++ {
+		w.do(about(n), hold(n))
+		w.payment(n, 60+n, 1320)
+		w.exec(`UPDATE payment_attempts SET status = 'authorised'`)
+		w.exec(`UPDATE payments SET status = 'authorised'`)
+		card(n, 60+n, 500)
+	}
+	paid := `SELECT p.status, string_agg(a.status, ' ' ORDER BY number) FROM payments p JOIN payment_attempts a ON a.payment_id = p.id
+		WHERE booking_id = $1 GROUP BY 1`
+	w.want("(started,failed)", paid, uuid(2))
+	w.payment(2, 63, 1320)
+	w.exec(`UPDATE payment_attempts SET status = 'authorised' WHERE id = $1`, uuid(63))
+	w.exec(`UPDATE payments SET status = 'authorised' WHERE booking_id = $1`, uuid(2))
+	card(2, 62, 500)
+	w.want(`(authorised,"failed authorised")`, paid, uuid(2))
+	told := `SELECT n.user_id, count(*), count(o) FROM notifications n LEFT JOIN outbox o ON o.cause = n.cause AND o.kind = 'notify:mail'
+		WHERE n.kind = 'cardLimit' GROUP BY 1 ORDER BY 1`
+	w.want("(user-2,1,1)", told)
+	w.want("(payment:void,pi_62) (payment:void,pi_62)", `SELECT kind, payload ->> 'intent' FROM outbox WHERE kind = 'payment:void'`)
+	card(2, 63, 500)
+	w.want("(user-2,2,2)", told) // another attempt with the same card
+	w.do(about(3), hold(3))
+	w.payment(3, 64, 1320)
+	w.wait(400 * second)
+	card(3, 64, 500)
+	w.booking(3, "(lapsed,1320,\"\")")
+	w.want("(user-2,2,2)", told) // there is nothing left to pay
+}
+
+// A payment that begins locks the booking and then the payment, while the log's refusal and the hold's end are written
+// in one transaction.
+func TestProjector_ARefusalLocksTheBookingBeforeItsPayment(t *testing.T) {
+	w := newWorld(t)
+	w.event(wire.DefineEvent{}, 10)
+	w.do(about(1), hold(1))
+	w.project(100)
+	w.payment(1, 60, 1320)
+	w.do(about(1), pay(60, 7))
+	w.do(about(1), &wire.Cancel{UserKey: sale.UserKey(user(1))})
+	tx, err := w.db.Write.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), `SELECT FROM bookings FOR SHARE`); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); w.project(100) }()
+	waits := `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`
+	for waiting := false; !waiting; {
+		if err := w.db.Write.QueryRow(t.Context(), waits).Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT FROM payments FOR UPDATE NOWAIT`); err != nil {
+		t.Error(err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	w.booking(1, "(cancelled,1320,cancelled-by-user)")
 }
 
 func ticket(booking, number int) string {

@@ -22,6 +22,7 @@ type writer struct {
 	stock  []stockRow
 	open   bool // a booking was made since the newest chain head
 	broken int  // outcomes in which held + sold + free is not the capacity
+	turned int  // authorisations that the card limit turned away
 }
 
 type stockRow struct {
@@ -202,12 +203,10 @@ func (w *writer) sold(f store.Fact, body wire.Body) error {
 		if len(b.Intent) == 0 {
 			return nil // nothing was reserved
 		}
-		w.rows.AttemptRefused(f, b.Attempt, b.Reason.String())
 		if b.Reason == wire.ReasonMethodLimit {
-			if err := w.rows.Notify(f, "cardLimit", struct{}{}); err != nil {
-				return err
-			}
+			w.turned++
 		}
+		w.rows.AttemptRefused(f, b.Attempt, b.Reason.String())
 		return w.rows.Oblige(f, "payment:void", task{
 			Event: f.Event, Booking: f.Booking, Attempt: b.Attempt, Intent: plain(b.Intent), Amount: b.Amount,
 			Currency: plain(b.Currency[:]),

@@ -140,8 +140,8 @@ func (w *world) projector() *Projector {
 	return p
 }
 
-// project writes everything that is new, in batches of a size.
-func (w *world) project(size int) {
+// project writes everything that is new, in batches of a size, and returns the projector that did.
+func (w *world) project(size int) *Projector {
 	w.t.Helper()
 	p := w.projector()
 	for from := int(p.does.From().Seq) - 1; from < len(w.all); {
@@ -152,6 +152,7 @@ func (w *world) project(size int) {
 		}
 		from = to
 	}
+	return p
 }
 
 const show = int64(41)

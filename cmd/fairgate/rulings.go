@@ -63,16 +63,10 @@ func (k *rulingKeeper) keep(ctx context.Context) {
 	if len(rulings) == 0 {
 		return
 	}
-	list, times := make([]store.Ruling, len(rulings)), int64(0)
-	for i, r := range rulings {
-		times += r.Times
-		list[i] = store.Ruling{
-			Room: r.Room, Action: r.Action, Outcome: string(r.Outcome), Factor: r.Factor, Score: r.Score, Reasons: r.Reasons,
-			AppealCode: r.AppealCode, Times: r.Times, First: r.First, Last: r.Last,
+	if err := k.db.NoteRulings(ctx, rulings); err != nil {
+		for i := range rulings {
+			k.lost.Add(float64(rulings[i].Times))
 		}
-	}
-	if err := k.db.NoteRulings(ctx, list); err != nil {
-		k.lost.Add(float64(times))
 		k.log.Warn("rulings of the bot guard were not kept", slog.Any("error", err))
 	}
 }

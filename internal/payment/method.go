@@ -50,11 +50,10 @@ func (s *Service) methodOf(ctx context.Context, p store.Payment, i Intent) (wire
 	if p.PerCard == 0 {
 		return wire.ID{}, nil
 	}
-	if !i.Seen { // it comes from a list or an answer in which the method is a mere id
-		var err error
-		if i, err = s.stripe.Intent(ctx, i.ID, ClassResolve); err != nil {
-			return wire.ID{}, fmt.Errorf("looking at what an intent was paid by: %w", err)
-		}
+	card, err := s.stripe.Card(ctx, i.ID, ClassResolve)
+	if err != nil {
+		s.keep(p, err) // the fan has paid
+		return wire.ID{}, fmt.Errorf("looking at what an intent was paid by: %w", err)
 	}
-	return s.method(p.Event, i.Card), nil
+	return s.method(p.Event, card), nil
 }

@@ -2,11 +2,15 @@ package payment_test
 
 import (
 	"bytes"
-	"context"
+	"errors"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	"fairgate/internal/conf"
 	"fairgate/internal/payment"
@@ -58,31 +62,6 @@ func TestMethod_OneCardIsOneMethodWhereTheEventLimitsIt(t *testing.T) {
 	}
 }
 
-// Reconciliation finds what webhooks missed in lists, which hold the id of a payment method and not its card.
-func TestMethod_OfAListedIntentIsLookedUp(t *testing.T) {
-	w := paytest.New(t)
-	limited(w)
-	first := paidBy(t, w, "pay", nil)
-	listed := paidBy(t, w, "pay", func(intent string) {
-		err := w.Service.Stripe().EachIntent(t.Context(), time.Now().Add(-time.Hour), time.Now().Add(time.Hour), func(i payment.Intent) error {
-			if i.ID != intent {
-				return nil
-			}
-			if i.Seen {
-				t.Error("the list shows the card: this test tests nothing")
-			}
-			_, err := w.Service.ResolveIntent(t.Context(), i)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	})
-	if listed != first {
-		t.Errorf("%x, by a list %x", first, listed)
-	}
-}
-
 func TestMethod_TwoServicesOfOneConfigurationAgreeAndAKeyOfOnesOwnChangesIt(t *testing.T) {
 	w := paytest.New(t)
 	limited(w)
@@ -116,39 +95,76 @@ func TestMethod_TheFingerprintIsNowhereInLogs(t *testing.T) {
 	s := w.NewService()
 	out := start(t, w, w.Hold(2000))
 	w.Pay(out, "pay")
-	i, err := s.Stripe().Intent(t.Context(), out.Intent, payment.ClassResolve)
-	if err != nil || i.Card == "" {
+	card, err := s.Stripe().Card(t.Context(), out.Intent, payment.ClassResolve)
+	if err != nil || card == "" {
 		t.Fatal("no fingerprint", err)
 	}
-	w.Logger.Info("as careless as can be", "intent", i, "card", i.Card)
-	if _, err := s.ResolveIntent(t.Context(), i); err != nil {
+	w.Logger.Info("as careless as can be", "card", card)
+	if _, err := s.Resolve(t.Context(), out.Intent); err != nil {
 		t.Fatal(err)
 	}
-	if text := logged.String(); text == "" || strings.Contains(text, i.Card.Reveal()) {
+	if text := logged.String(); text == "" || strings.Contains(text, card.Reveal()) {
 		t.Errorf("logged: %s", text)
 	}
 	for _, rec := range w.Records() {
-		if bytes.Contains(rec.Body, []byte(i.Card.Reveal())) {
+		if bytes.Contains(rec.Body, []byte(card.Reveal())) {
 			t.Error("the log knows the fingerprint")
 		}
 	}
 }
 
-func TestMethod_IsUnknownWhereTheProviderGivesNoFingerprint(t *testing.T) {
-	w := paytest.New(t)
-	limited(w)
-	m := paidBy(t, w, "pay", func(intent string) {
-		i, err := w.Service.Stripe().Intent(context.Background(), intent, payment.ClassResolve)
-		if err != nil {
-			t.Fatal(err)
+// restricted is a service whose key may not read payment methods, and how often it tried.
+func restricted(t *testing.T, w *paytest.World) (s *payment.Service, tried *atomic.Int32) {
+	t.Helper()
+	target, err := url.Parse(w.SimURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried = new(atomic.Int32)
+	provider := httputil.NewSingleHostReverseProxy(target)
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.URL.RawQuery, "payment_method") {
+			tried.Add(1)
+			rw.WriteHeader(http.StatusForbidden)
+			_, _ = rw.Write([]byte(`{"error":{"type":"invalid_request_error","message":"The provided key does not have the required permissions"}}`))
+			return
 		}
-		i.Card = "" // as a wallet's or another method's
-		if _, err := w.Service.ResolveIntent(t.Context(), i); err != nil {
-			t.Fatal(err)
+		provider.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(srv.Close)
+	stripe, err := payment.NewStripe(payment.StripeConfig{SecretKey: "sk_test_0123456789abcdef", URL: srv.URL}, payment.StripeDeps{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stripe.Close)
+	s, err = payment.NewService(payment.Config{}, payment.Deps{
+		Store: w.DB, Stripe: stripe, Orders: w.Log.Producer(w.Topic), RoomTime: func() (int64, int64) { return 1, 0 },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, tried
+}
+
+func TestMethod_OnlyALimitNeedsTheRightToReadCards(t *testing.T) {
+	w := paytest.New(t)
+	s, tried := restricted(t, w)
+	paidBy(t, w, "pay", func(intent string) {
+		if _, err := s.Resolve(t.Context(), intent); err != nil {
+			t.Error(err)
 		}
 	})
-	if m != (wire.ID{}) || w.Count(wire.KindAuthorised) != 1 {
-		t.Errorf("%x", m)
+	if n := tried.Load(); n != 0 || w.Count(wire.KindAuthorised) != 1 {
+		t.Fatalf("without a limit it was tried %d times", n)
+	}
+	limited(w)
+	paidBy(t, w, "pay", func(intent string) {
+		if _, err := s.Resolve(t.Context(), intent); !errors.Is(err, payment.ErrUnavailable) || tried.Load() == 0 {
+			t.Error(err)
+		}
+	})
+	if w.Count(wire.KindExtend) != 1 {
+		t.Error("the hold runs out while an operator mends the key")
 	}
 }
 

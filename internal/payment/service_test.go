@@ -289,3 +289,32 @@ func TestRefund_CommandNamesTicketsAndIsInTheLog(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The log refuses the authorisation, and its void is through, before the row says that the log was told.
+func TestResolve_AnAttemptThatEndedMeanwhileLeavesThePaymentToTheNext(t *testing.T) {
+	w := paytest.New(t)
+	s, err := payment.NewService(payment.Config{}, payment.Deps{
+		Store: w.DB, Stripe: w.Service.Stripe(), Orders: w.Log.Producer(w.Topic), RoomTime: func() (int64, int64) { return 1, 0 },
+		At: func(p payment.Point) error {
+			if p == payment.PointLogged {
+				w.Exec(`UPDATE payment_attempts SET status = 'voided'`)
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold := w.Hold(2000)
+	first := start(t, w, hold)
+	w.Pay(first, "pay")
+	if _, err := s.Resolve(t.Context(), first.Intent); err != nil {
+		t.Fatal(err)
+	}
+	if got := paytest.One[string](w, `SELECT status FROM payments`); got != "started" {
+		t.Errorf("the payment is %s", got)
+	}
+	if again := start(t, w, hold); again.Intent == first.Intent || again.PayURL == "" {
+		t.Error("another card cannot pay")
+	}
+}

@@ -343,11 +343,13 @@ func (s *Service) startFree(ctx context.Context, out Receipt, p store.Payment, a
 	return out, err
 }
 
-// authorised notes that the log knows of the authorisation.
+// authorised notes that the log knows of the authorisation. The log's word on it may have been here first and have ended the
+// attempt; then the payment is the next attempt's, and stays as it is.
 func authorised(ctx context.Context, m *store.Money, p store.Payment, a store.Attempt) error {
-	if _, err := m.MoveAttempt(ctx, a, AttemptBefore(Authorised), string(Authorised)); err != nil {
+	moved, err := m.MoveAttempt(ctx, a, AttemptBefore(Authorised), string(Authorised))
+	if err != nil || !moved {
 		return err
 	}
-	_, err := m.MovePayment(ctx, p.ID, PaymentBefore(Authorised), string(Authorised))
+	_, err = m.MovePayment(ctx, p.ID, PaymentBefore(Authorised), string(Authorised))
 	return err
 }

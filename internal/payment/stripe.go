@@ -147,8 +147,6 @@ type Intent struct {
 	Booking      sale.UUID
 	Event        int64
 	Created      time.Time
-	Seen         bool        // what it was paid by was fetched with it
-	Card         conf.Secret // its card's fingerprint; empty for none, or where the provider gives none. Never to be stored
 }
 
 // Ours reports whether the intent's metadata says that we made it.
@@ -197,14 +195,29 @@ func (s *Stripe) CreateIntent(ctx context.Context, spec IntentSpec) (Intent, err
 	})
 }
 
-// Intent fetches a PaymentIntent with its payment method.
+// Intent fetches a PaymentIntent.
 func (s *Stripe) Intent(ctx context.Context, id string, class Class) (Intent, error) {
 	return s.intent(ctx, "payment_intents.get", class, func(ctx context.Context) (*stripe.PaymentIntent, error) {
 		p := &stripe.PaymentIntentParams{}
 		p.Context = ctx
-		p.AddExpand("payment_method")
 		return s.api.PaymentIntents.Get(id, p)
 	})
+}
+
+// Card fetches the fingerprint of the card that an intent was paid by: never to be stored; empty for no card, or where the
+// provider gives none. A restricted key needs the right to read payment methods for it, as for nothing else here.
+func (s *Stripe) Card(ctx context.Context, intent string, class Class) (card conf.Secret, err error) {
+	err = s.call(ctx, "payment_intents.get", class, func(ctx context.Context) error {
+		p := &stripe.PaymentIntentParams{}
+		p.Context = ctx
+		p.AddExpand("payment_method")
+		pi, err := s.api.PaymentIntents.Get(intent, p)
+		if err == nil && pi.PaymentMethod != nil && pi.PaymentMethod.Card != nil {
+			card = conf.Secret(pi.PaymentMethod.Card.Fingerprint)
+		}
+		return err
+	})
+	return card, err
 }
 
 // Capture takes authorised money; amount is in the provider's units (ToProvider).
@@ -247,12 +260,6 @@ func intentOf(pi *stripe.PaymentIntent) Intent {
 	}
 	if pi.LatestCharge != nil {
 		i.Charge = pi.LatestCharge.ID
-	}
-	if m := pi.PaymentMethod; m == nil || m.Type != "" { // a mere id has no type
-		i.Seen = true
-		if m != nil && m.Card != nil {
-			i.Card = conf.Secret(m.Card.Fingerprint)
-		}
 	}
 	if pi.LastPaymentError != nil {
 		if i.Declined = string(pi.LastPaymentError.DeclineCode); i.Declined == "" {

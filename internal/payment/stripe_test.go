@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fairgate/internal/sale"
+	"fairgate/internal/wire"
 )
 
 func stripeAt(t *testing.T, h http.HandlerFunc) *Stripe {
@@ -90,6 +91,19 @@ func TestStripe_SendsTheKeyItWasGiven(t *testing.T) {
 	}
 	if len(keys) != 2 || keys[0] != AttemptKey(a) || keys[1] != keys[0] {
 		t.Error(keys)
+	}
+}
+
+// A wallet may hide its card, and other methods have none.
+func TestStripe_WhatHasNoFingerprintIsNoCard(t *testing.T) {
+	for _, method := range []string{"null", `{"id":"pm_1","type":"link","link":{}}`, `{"id":"pm_1","type":"card","card":{"fingerprint":null}}`} {
+		s := stripeAt(t, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = w.Write([]byte(`{"id":"pi_1","object":"payment_intent","status":"requires_capture","payment_method":` + method + `}`))
+		})
+		card, err := s.Card(t.Context(), "pi_1", ClassResolve)
+		if err != nil || card != "" || (&Service{}).method(7, card) != (wire.ID{}) {
+			t.Error(method, err)
+		}
 	}
 }
 

@@ -198,13 +198,13 @@ func (db *DB) LatestRoom(ctx context.Context, id int64) (Room, error) {
 	return found[0], nil
 }
 
-// EventsWithUndefinedTypes lists events that the log knows and some of whose ticket types, or whose limit per card, it may
+// EventsPartlyDefined lists events that the log knows and some of whose ticket types, or whose limit per card, it may
 // not: a type was added, or a crash came between the event's definition and the rest.
-func (db *DB) EventsWithUndefinedTypes(ctx context.Context, limit int) ([]Event, error) {
+func (db *DB) EventsPartlyDefined(ctx context.Context, limit int) ([]Event, error) {
 	found, err := db.events(ctx, db.Write, `WHERE e.defined AND NOT e.cancelled AND
 		(e.per_card > 0 AND e.per_card_seq = 0 OR EXISTS (SELECT FROM ticket_types t WHERE t.event_id = e.id AND t.changed_seq = 0)) ORDER BY e.id LIMIT $1`, limit)
 	if err != nil {
-		return nil, fmt.Errorf("listing undefined ticket types: %w", err)
+		return nil, fmt.Errorf("listing partly defined events: %w", err)
 	}
 	return found, nil
 }

@@ -270,11 +270,22 @@ func (p *Projection) Frozen(f Fact, attempt wire.ID, deadline, expires int64) {
 		sale.UUID(attempt), f.At)
 }
 
-// AttemptRefused notes why the log refused an authorisation; the obligation to release it comes beside.
+// AttemptRefused notes why the log refused an authorisation; the obligation to release it comes beside. Where a card has paid
+// for as many bookings as one may, the attempt is over, whoever hears of it first: another card need not wait until the
+// provider has released this one. The fan is told so once an attempt, if there is still something to pay.
 func (p *Projection) AttemptRefused(f Fact, attempt wire.ID, reason string) {
-	// The payment's row first, as everybody locks them.
+	// The booking's row first, then the payment's, then the attempt's, as everybody locks them.
+	p.queue(`SELECT 1 FROM bookings WHERE id = $1 FOR NO KEY UPDATE`, sale.UUID(f.Booking))
 	p.queue(`UPDATE payments SET updated_at = $2 WHERE booking_id = $1`, sale.UUID(f.Booking), f.At)
 	p.queue(`UPDATE payment_attempts SET error_code = $2, updated_at = $3 WHERE id = $1`, sale.UUID(attempt), reason, f.At)
+	if reason != wire.ReasonMethodLimit.String() {
+		return
+	}
+	// Told again of an attempt that is over, the payment may be another one's.
+	p.queue(`UPDATE payments p SET status = 'started' WHERE booking_id = $1 AND status = 'authorised' AND EXISTS (SELECT FROM payment_attempts a
+			WHERE a.id = $2 AND a.payment_id = p.id AND a.status IN ('creating', 'open', 'authorised'))`, sale.UUID(f.Booking), sale.UUID(attempt))
+	p.queue(`UPDATE payment_attempts SET status = 'failed' WHERE id = $1 AND status IN ('creating', 'open', 'authorised')`, sale.UUID(attempt))
+	p.tell(f, "cardLimit", []byte("{}"), "refused/"+sale.UUID(attempt).String(), true)
 }
 
 // newTickets gives a booking its tickets: numbered through its lines, ids counted up from the base (sale.TicketID), the
@@ -385,12 +396,18 @@ func (p *Projection) Notify(f Fact, kind string, data any) error {
 	if err != nil {
 		return fmt.Errorf("notification %s: %w", kind, err)
 	}
+	p.tell(f, kind, body, p.Cause(f), false)
+	return nil
+}
+
+// tell is Notify with a cause of its own; payable says that it is only for those who still have something to pay.
+func (p *Projection) tell(f Fact, kind string, data []byte, cause string, payable bool) {
 	p.queue(`WITH told AS (
 			INSERT INTO notifications (user_id, kind, event_id, booking_id, data, cause, created_at)
-			SELECT user_id, $2, event_id, id, $3, $4, $5 FROM bookings WHERE id = $1 ON CONFLICT DO NOTHING RETURNING cause)
+			SELECT user_id, $2, event_id, id, $3, $4, $5 FROM bookings
+			WHERE id = $1 AND (NOT $6 OR status IN ('held', 'offered', 'frozen')) ON CONFLICT DO NOTHING RETURNING cause)
 		INSERT INTO outbox (kind, cause) SELECT 'notify:mail', cause FROM told ON CONFLICT DO NOTHING`,
-		sale.UUID(f.Booking), kind, body, p.Cause(f), f.At)
-	return nil
+		sale.UUID(f.Booking), kind, data, cause, f.At, payable)
 }
 
 // Answer remembers the first outcome of a command. A repetition changes nothing.

@@ -16,6 +16,9 @@ import (
 	"github.com/pressly/goose/v3/lock"
 )
 
+// migrations are applied in the order of their numbers. The next one gets a number above the highest that is there, whatever
+// gaps there are below: a database that is past a number is never given it any more.
+//
 //go:embed migrations/*.sql
 var migrations embed.FS
 
@@ -56,33 +59,34 @@ func Migrate(ctx context.Context, url string) error {
 	return nil
 }
 
-// SchemaVersion is the number of the newest migration in this program.
-func SchemaVersion() (int64, error) {
+// versions are the numbers of this program's migrations in their order.
+func versions() ([]int64, error) {
 	names, err := fs.Glob(migrations, "migrations/*.sql")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	var newest int64
+	var all []int64
 	for _, name := range names {
 		number, _, _ := strings.Cut(strings.TrimPrefix(name, "migrations/"), "_")
 		n, err := strconv.ParseInt(number, 10, 64)
 		if err != nil {
-			return 0, fmt.Errorf("migration %s has no number", name)
+			return nil, fmt.Errorf("migration %s has no number", name)
 		}
-		newest = max(newest, n)
+		all = append(all, n)
 	}
-	return newest, nil
+	return all, nil
 }
 
-// CheckSchema returns ErrSchema with what to do when the primary's schema is older than this program. A newer one is
+// CheckSchema returns ErrSchema with what to do when the primary's schema lacks a migration of this program. A newer one is
 // fine: migrations first expand and only much later contract.
 func (db *DB) CheckSchema(ctx context.Context) error {
-	want, err := SchemaVersion()
+	want, err := versions()
 	if err != nil {
 		return err
 	}
-	var have int64
-	err = db.Write.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&have)
+	var missing []int64
+	err = db.Write.QueryRow(ctx, `SELECT coalesce(array_agg(n ORDER BY n), '{}') FROM unnest($1::bigint[]) n
+		WHERE NOT EXISTS (SELECT FROM goose_db_version WHERE version_id = n AND is_applied)`, want).Scan(&missing)
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) && pg.Code == undefinedTable {
 		return fmt.Errorf("%w: the database is empty: run fairgate migrate", ErrSchema)
@@ -90,8 +94,8 @@ func (db *DB) CheckSchema(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the schema version: %w", err)
 	}
-	if have < want {
-		return fmt.Errorf("%w: it is at version %d and should be at %d: run fairgate migrate", ErrSchema, have, want)
+	if len(missing) > 0 {
+		return fmt.Errorf("%w: it lacks the migrations %v: run fairgate migrate", ErrSchema, missing)
 	}
 	return nil
 }

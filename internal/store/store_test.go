@@ -69,10 +69,24 @@ func TestCheckSchema_SaysWhatToDoAboutAnOldOne(t *testing.T) {
 	if err := db.CheckSchema(ctx); err != nil {
 		t.Errorf("a newer one: %v", err)
 	}
-	if _, err := db.Write.Exec(ctx, `DELETE FROM goose_db_version WHERE version_id > 0`); err != nil {
-		t.Fatal(err)
+	for _, where := range []string{"= 41", "> 0"} { // one in the middle, then all
+		if _, err := db.Write.Exec(ctx, `DELETE FROM goose_db_version WHERE version_id `+where); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.CheckSchema(ctx); !errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), "lacks the migrations [") {
+			t.Errorf("without those %s: %v", where, err)
+		}
 	}
-	if err := db.CheckSchema(ctx); !errors.Is(err, ErrSchema) {
-		t.Errorf("an older one: %v", err)
+}
+
+func TestMigrations_HaveNumbersOfTheirOwnInOrder(t *testing.T) {
+	all, err := versions()
+	if err != nil || len(all) == 0 {
+		t.Fatal(all, err)
+	}
+	for i := 1; i < len(all); i++ {
+		if all[i] <= all[i-1] {
+			t.Errorf("migration %d comes after %d", all[i], all[i-1])
+		}
 	}
 }

@@ -362,8 +362,8 @@ func (*PaymentBegun) Kind() Kind { return KindPaymentBegun }
 
 func (p *PaymentBegun) fields(c *coder) { c.id(&p.Attempt); c.i64(&p.Expires) }
 
-// Confirmed answers Authorised and AuthorisedBy: the tickets are sold to the user and the money may be captured. Late says that the hold
-// had lapsed and was granted again.
+// Confirmed answers Authorised and AuthorisedBy: the tickets are sold to the user and the money may be captured. Late says that
+// the hold had lapsed and was granted again.
 type Confirmed struct {
 	UserKey ID
 	Attempt ID

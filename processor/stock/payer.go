@@ -33,15 +33,16 @@ func (m *Machine) exhausted(event int32, method wire.ID) bool {
 	return at != none && m.payers.At(at).bookings >= most
 }
 
-// charge counts a confirmed booking for its method, where the event limits that.
-func (m *Machine) charge(at int32, method wire.ID) {
+// countFor counts a confirmed booking for its method, where the event limits that.
+func (m *Machine) countFor(at int32, method wire.ID) {
 	if m.events[m.booking(at).event].perMethod == 0 || method == (wire.ID{}) {
 		return
 	}
-	m.chargeTo(at, method)
+	m.assign(at, method)
 }
 
-func (m *Machine) chargeTo(at int32, method wire.ID) {
+// assign makes a booking one of those that a method has paid for.
+func (m *Machine) assign(at int32, method wire.ID) {
 	b := m.booking(at)
 	b.payer = m.payerOf(b.event, method)
 	if b.payer == none {
@@ -51,8 +52,8 @@ func (m *Machine) chargeTo(at int32, method wire.ID) {
 	m.payers.At(b.payer).bookings++
 }
 
-// uncharge takes back what charge counted.
-func (m *Machine) uncharge(at int32) {
+// uncount takes back what countFor counted.
+func (m *Machine) uncount(at int32) {
 	b := m.booking(at)
 	if b.payer == none {
 		return

@@ -58,7 +58,7 @@ func (m *Machine) authorised(a *wire.Authorised, method wire.ID) {
 			return
 		}
 		m.confirm(at, a)
-		m.charge(at, method)
+		m.countFor(at, method)
 	}
 }
 
@@ -170,7 +170,7 @@ func (m *Machine) captureFailed(f *wire.CaptureFailed) {
 	default:
 		e := &m.events[b.event]
 		m.rememberRefusal(b, f.Attempt, wire.ReasonCaptureFailed)
-		m.uncharge(at)
+		m.uncount(at)
 		b.status = frozen
 		m.setDeadline(at, m.clock.Elapsed()+e.def.Frozen)
 		m.out.Add(&wire.Frozen{UserKey: b.user, Attempt: f.Attempt, Deadline: b.deadline, Expires: m.wall(b)})

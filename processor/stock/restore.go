@@ -207,7 +207,7 @@ func (m *Machine) readPayer(r *reader, at int32) {
 	b, method := m.booking(at), r.id()
 	r.check(method != (wire.ID{}) && b.attempt != (wire.ID{}) && b.status != frozen)
 	if !r.bad {
-		m.chargeTo(at, method)
+		m.assign(at, method)
 	}
 }
 

@@ -689,3 +689,33 @@ func TestMoney_StripeDownForTenMinutesAtThePeak(t *testing.T) {
 	w.want(paid, "confirmed")
 	w.settled(expect{captures: 2})
 }
+
+// The provider has not released the first card yet, and the payer need not wait for it.
+func TestMoney_ACardThatPaidOftenEnoughIsFollowedByAnotherAtOnce(t *testing.T) {
+	for name, early := range map[string]bool{"the log's word comes after the row's": false, "the log's word comes first": true} {
+		t.Run(name, func(t *testing.T) {
+			w := open(t, euros())
+			w.append(wire.Record{Object: show}, &wire.SetMethodLimit{PerMethod: 1})
+			w.run()
+			w.buy("ann", 1, "visa")
+			b := w.hold("bob", 2)
+			first := w.start(b)
+			w.card(first.Intent, "visa")
+			if early {
+				w.meanwhile(payment.PointLogged, func() { w.run() })
+			}
+			if _, err := w.pay.Resolve(context.Background(), first.Intent); err != nil {
+				t.Fatal(err)
+			}
+			w.run()
+			second := w.start(b)
+			if second.Intent == first.Intent {
+				t.Fatal("it is the payment of the card that was turned away")
+			}
+			w.card(second.Intent, "mastercard")
+			w.settle()
+			w.want(b, "confirmed")
+			w.settled(expect{captures: 2, voids: 1})
+		})
+	}
+}
