@@ -64,7 +64,7 @@ func TestCardLimit_OneCardPaysForSoManyBookingsWhosesoeverTheyAre(t *testing.T) 
 		b := cardBuyer(r, fans, n)
 		now, ok := b.hold(ctx)
 		if !ok {
-			t.Fatalf("account %d holds nothing: %+v", n, now)
+			t.Fatalf("account %d holds nothing: %+v, %s", n, now, b.refused)
 		}
 		b.buys(ctx, &now, "pay")
 		if third, held = b, now; n == 3 {

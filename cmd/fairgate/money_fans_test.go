@@ -170,12 +170,13 @@ func (f *moneyFans) sawValid(booking string, n int) {
 
 // buyer is one fan with one thing to buy. It belongs to one goroutine.
 type buyer struct {
-	fans *moneyFans
-	rnd  *rand.Rand
-	user string
-	from string
-	show moneyShow
-	plan string
+	fans    *moneyFans
+	rnd     *rand.Rand
+	user    string
+	from    string
+	show    moneyShow
+	plan    string
+	refused string // what the shop said when it last refused a hold
 }
 
 // moneyPlans are what fans do, and in how many of a hundred.
@@ -298,6 +299,7 @@ func (b *buyer) hold(ctx context.Context) (held shopBooking, ok bool) {
 			continue
 		}
 		if status != http.StatusOK && status != http.StatusCreated || json.Unmarshal(text, &held) != nil {
+			b.refused = fmt.Sprintf("%d %s", status, text)
 			return held, false
 		}
 		if held.Status == "waitlisted" {
