@@ -213,7 +213,7 @@ func TestCompose_KafkaIsAQuorumOfThreeThatLosesNothing(t *testing.T) {
 			"KAFKA_MIN_INSYNC_REPLICAS":            "2",
 			"KAFKA_UNCLEAN_LEADER_ELECTION_ENABLE": "false",
 			"KAFKA_AUTO_CREATE_TOPICS_ENABLE":      "false",
-			"KAFKA_BROKER_SESSION_TIMEOUT_MS":      "2500",
+			"KAFKA_BROKER_SESSION_TIMEOUT_MS":      "1500",
 			"KAFKA_REPLICA_FETCH_BACKOFF_MS":       "100",
 		} {
 			if e[key] != want {

@@ -138,8 +138,8 @@ prepare() {
 			offsets.topic.replication.factor=$n
 			transaction.state.log.replication.factor=$n
 			transaction.state.log.min.isr=1
-			broker.session.timeout.ms=2000
-			broker.heartbeat.interval.ms=400
+			broker.session.timeout.ms=1500
+			broker.heartbeat.interval.ms=300
 			controller.quorum.election.timeout.ms=500
 			controller.quorum.fetch.timeout.ms=1000
 			replica.lag.time.max.ms=3000
