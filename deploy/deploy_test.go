@@ -226,6 +226,13 @@ func TestCompose_KafkaIsAQuorumOfThreeThatLosesNothing(t *testing.T) {
 	}
 }
 
+func TestCompose_EdgesCollectGarbageSeldomAndWithinALimit(t *testing.T) {
+	e := compose(t).Services["waitingroom"].Environment
+	if e["GOGC"] != "400" || e["GOMEMLIMIT"] != "1GiB" || e["FAIRGATE_CONFIG"] == "" {
+		t.Errorf("%v", e)
+	}
+}
+
 func TestPrometheus_ScrapesEveryRoleAndLoadsItsRules(t *testing.T) {
 	var c struct {
 		RuleFiles []string `yaml:"rule_files"`
