@@ -43,7 +43,7 @@ func viewChecks(list []sale.Ruling) []checkView {
 	for i, r := range list {
 		views[i] = checkView{
 			Action: r.Action, Outcome: r.Outcome, Factor: r.Factor, Score: r.Score, Reasons: r.Reasons, Times: r.Times,
-			First: r.First.UTC(), Last: r.Last.UTC(),
+			First: time.UnixMicro(r.First).UTC(), Last: time.UnixMicro(r.Last).UTC(),
 		}
 	}
 	return views

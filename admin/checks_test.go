@@ -17,11 +17,11 @@ func ruled(w *world, room int64) {
 	now := time.Now()
 	refused := sale.Ruling{
 		Room: room, Action: "join", Outcome: "refuse", Factor: 1, Score: 180, Reasons: []string{"+180 guesses: <junk> instead of solutions", "score 180: refuse"},
-		AppealCode: "ABCDE-23456", Times: 1, First: now, Last: now,
+		AppealCode: "ABCDE-23456", Times: 1, First: now.UnixMicro(), Last: now.UnixMicro(),
 	}
 	dear := sale.Ruling{
 		Room: room, Action: "arrive", Outcome: "price", Factor: 2, Score: 30, Reasons: []string{"+30 hosting: a data centre", "score 30: price, price x2"},
-		Times: 1234, First: now, Last: now,
+		Times: 1234, First: now.UnixMicro(), Last: now.UnixMicro(),
 	}
 	if err := w.db.NoteRulings(w.t.Context(), []sale.Ruling{refused, dear}); err != nil {
 		w.t.Fatal(err)

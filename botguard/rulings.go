@@ -48,7 +48,7 @@ func (r *rulings) note(k rulingKey, like sale.Ruling, reasons func() []string, n
 		r.lost++
 		return
 	case v == nil:
-		like.Room, like.Action, like.Outcome, like.AppealCode, like.First = k.room, k.action, string(k.outcome), k.code, now
+		like.Room, like.Action, like.Outcome, like.AppealCode, like.First = k.room, k.action, string(k.outcome), k.code, now.UnixMicro()
 		like.Reasons = reasons()
 		v = &like
 		if r.kept == nil {
@@ -60,7 +60,7 @@ func (r *rulings) note(k rulingKey, like sale.Ruling, reasons func() []string, n
 		}
 	}
 	v.Times++
-	v.Last = now
+	v.Last = now.UnixMicro()
 }
 
 // Rulings takes what was noted since the last call: every ruling for which at least one rule held, the oldest first, and how
@@ -75,7 +75,7 @@ func (g *Guard) Rulings() (list []sale.Ruling, lost int64) {
 		list = append(list, *v)
 	}
 	slices.SortFunc(list, func(a, b sale.Ruling) int {
-		return cmp.Or(a.First.Compare(b.First), cmp.Compare(a.AppealCode, b.AppealCode))
+		return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.AppealCode, b.AppealCode))
 	})
 	return list, lost
 }

@@ -27,7 +27,7 @@ func TestGuard_RulingsSayWhatHappenedToWhomARuleHeld(t *testing.T) {
 	tool.Room = 8
 	g.Judge(t.Context(), tool)
 	v := g.Judge(t.Context(), bad)
-	w.advance(1)
+	w.advance(time.Microsecond)
 	g.Judge(t.Context(), bad)
 
 	list, lost := g.Rulings()
@@ -47,7 +47,7 @@ func TestGuard_RulingsSayWhatHappenedToWhomARuleHeld(t *testing.T) {
 	if r := find(8, risk.Price); r.Times != 1 {
 		t.Errorf("elsewhere: %+v", r)
 	}
-	if r := find(7, risk.Refuse); r.Times != 2 || r.AppealCode != v.AppealCode || !r.Last.After(r.First) {
+	if r := find(7, risk.Refuse); r.Times != 2 || r.AppealCode != v.AppealCode || r.Last <= r.First {
 		t.Errorf("refused: %+v", r)
 	}
 	if list, _ := g.Rulings(); len(list) != 0 {

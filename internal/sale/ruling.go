@@ -1,7 +1,5 @@
 package sale
 
-import "time"
-
 // Ruling is what the bot guard's rules made of requests that were alike, and why. It names nobody.
 type Ruling struct {
 	Room       int64 // that they went to
@@ -12,6 +10,6 @@ type Ruling struct {
 	Reasons    []string // a rule each, and the sum
 	AppealCode string   // of a refusal; empty where too many were refused to keep each
 	Times      int64
-	First      time.Time
-	Last       time.Time
+	First      Micros
+	Last       Micros
 }

@@ -39,7 +39,7 @@ func (db *DB) NoteRulings(ctx context.Context, list []sale.Ruling) error {
 			ON CONFLICT (room_id, hour, appeal_code, action, outcome, md5(reasons)) DO UPDATE
 			SET times = rulings.times + excluded.times, first_at = least(rulings.first_at, excluded.first_at),
 				last_at = greatest(rulings.last_at, excluded.last_at)`,
-			r.Room, r.AppealCode, r.Action, r.Outcome, r.Factor, r.Score, strings.Join(r.Reasons, "\n"), r.Times, r.First, r.Last)
+			r.Room, r.AppealCode, r.Action, r.Outcome, r.Factor, r.Score, strings.Join(r.Reasons, "\n"), r.Times, time.UnixMicro(r.First), time.UnixMicro(r.Last))
 	}
 	if err := db.Write.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("noting %d rulings: %w", len(list), err)
@@ -77,7 +77,9 @@ func (db *DB) rulings(ctx context.Context, query string, args ...any) ([]sale.Ru
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (r sale.Ruling, err error) {
 		var reasons string
-		err = row.Scan(&r.Room, &r.Action, &r.Outcome, &r.Factor, &r.Score, &reasons, &r.AppealCode, &r.Times, &r.First, &r.Last)
+		var first, last time.Time
+		err = row.Scan(&r.Room, &r.Action, &r.Outcome, &r.Factor, &r.Score, &reasons, &r.AppealCode, &r.Times, &first, &last)
+		r.First, r.Last = first.UnixMicro(), last.UnixMicro()
 		r.Reasons = strings.Split(reasons, "\n")
 		return r, err
 	})

@@ -11,12 +11,12 @@ import (
 func TestRulings_AlikeOnesAreCountedAndCodesAreFound(t *testing.T) {
 	db := eventsDB(t)
 	at := time.Date(2027, 1, 1, 20, 59, 58, 0, time.UTC)
-	dear := sale.Ruling{Room: 7, Action: "arrive", Outcome: "price", Factor: 2, Score: 40, Reasons: []string{"+40 crowd: many", "score 40: price"}, Times: 5, First: at, Last: at}
-	refused := sale.Ruling{Room: 7, Action: "join", Outcome: "refuse", Factor: 1, Score: 100, Reasons: []string{"+100 failures: guesses"}, AppealCode: "AAAAA-BBBBB", Times: 1, First: at, Last: at}
+	dear := sale.Ruling{Room: 7, Action: "arrive", Outcome: "price", Factor: 2, Score: 40, Reasons: []string{"+40 crowd: many", "score 40: price"}, Times: 5, First: at.UnixMicro(), Last: at.UnixMicro()}
+	refused := sale.Ruling{Room: 7, Action: "join", Outcome: "refuse", Factor: 1, Score: 100, Reasons: []string{"+100 failures: guesses"}, AppealCode: "AAAAA-BBBBB", Times: 1, First: at.UnixMicro(), Last: at.UnixMicro()}
 	elsewhere := dear
 	elsewhere.Room = 8
 	later := dear
-	later.Times, later.First, later.Last = 3, at.Add(3*time.Second), at.Add(time.Minute) // the next hour
+	later.Times, later.First, later.Last = 3, at.Add(3*time.Second).UnixMicro(), at.Add(time.Minute).UnixMicro() // the next hour
 	other := refused
 	other.AppealCode = "CCCCC-DDDDD"
 	for _, list := range [][]sale.Ruling{{dear, refused, elsewhere}, {later, other}, {dear}} {
@@ -32,7 +32,7 @@ func TestRulings_AlikeOnesAreCountedAndCodesAreFound(t *testing.T) {
 	if err != nil || len(got) != 2 {
 		t.Fatal(err, got)
 	}
-	if g := got[0]; g.Times != 13 || !g.First.Equal(at) || !g.Last.Equal(later.Last) || !slices.Equal(g.Reasons, dear.Reasons) || g.Factor != 2 {
+	if g := got[0]; g.Times != 13 || g.First != at.UnixMicro() || g.Last != later.Last || !slices.Equal(g.Reasons, dear.Reasons) || g.Factor != 2 {
 		t.Errorf("prices: %+v", g)
 	}
 	if g := got[1]; g.Times != 2 || g.AppealCode != "" || g.Outcome != "refuse" {
