@@ -326,8 +326,12 @@ func TestBrowser_TabsShareOnePlace(t *testing.T) {
 	if a, b := number(first), number(third); a != b {
 		t.Errorf("places %q and %q", a, b)
 	}
-	if n := s.joined.Load(); n != 1 {
-		t.Errorf("%d places", n)
+	// A tab may not see yet what another one stored a moment ago, and then take a challenge of its own: as the same visitor, of
+	// whose places the earlier one stays.
+	n := 0
+	s.people.Range(func(any, any) bool { n++; return true })
+	if n != 1 {
+		t.Errorf("%d visitors", n)
 	}
 	s.state(slow, wire.RoomOpen)
 	tabs := []*testchrome.Person{first, second, third}

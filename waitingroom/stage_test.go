@@ -194,6 +194,7 @@ type stage struct {
 	log    *eventlog.Log
 	names  [3]string    // topics: queue, outcomes, documents
 	joined atomic.Int64 // Joined outcomes
+	people sync.Map     // visitors of those, each of whom has one place at most
 	bound  atomic.Int64
 }
 
@@ -226,7 +227,9 @@ func open(t testing.TB, change ...func(*Config, *Deps)) *stage {
 	}
 	desk := answer.New(answer.Config{Topic: names[1], Partitions: 1}, answer.Deps{Events: log})
 	desk.Listen(func(_ int32, o wire.Outcome) {
-		if o.Kind == wire.KindJoined {
+		var j wire.Joined
+		if o.Kind == wire.KindJoined && o.DecodeInto(&j) == nil {
+			s.people.Store(j.Visitor, true)
 			s.joined.Add(1)
 		}
 	})

@@ -72,6 +72,14 @@ func moneyShows(purchases int) []moneyShow {
 func (r *moneyRig) sell(shows []moneyShow) {
 	r.t.Helper()
 	ctx := r.t.Context()
+	// Before its first tick a log has no time to count a hold from, and before its first leader no rules of any version.
+	err := settle(ctx, fanPatience, func(ctx context.Context) (begun bool, err error) {
+		err = r.own.db.Write.QueryRow(ctx, `SELECT count(*) = $1 FROM projection_offsets WHERE projection = 'bookings' AND log_time > 0`, moneyPartitions).Scan(&begun)
+		return begun, err
+	})
+	if err != nil {
+		r.t.Fatalf("no leader ticks: %v", err)
+	}
 	for _, s := range shows {
 		if _, _, err := r.own.db.CreateEvent(ctx, s.Event); err != nil {
 			r.t.Fatal(err)
