@@ -66,7 +66,8 @@ func (a *API) bookingPage(ctx *fasthttp.RequestCtx, v *bookingView, e *store.Eve
 		Declined bool // the visitor comes back from a payment that did not go through
 		Other    bool // another card is needed: the last one has paid for as many bookings as one may
 		Returned bool // the hold can be given back
-	}{v, refund, e, headingOf(v, paying), paperOf(v.Receipt, head), payable, payable && ctx.QueryArgs().Has("declined"), payable && v.Payment != nil && v.Payment.Refused != "", live || v.Status == "waitlisted"}
+	}{v, refund, e, headingOf(v, paying), paperOf(v.Receipt, head), payable, payable && ctx.QueryArgs().Has("declined"),
+		payable && v.Payment != nil && v.Payment.Refused != "", live || v.Status == "waitlisted"}
 	// Without JavaScript the page keeps up by itself.
 	switch {
 	case v.Status == "waitlisted":

@@ -27,8 +27,8 @@ var (
 )
 
 // Snapshot appends the whole state to dst: the same state always gives the same bytes. Layout, little-endian: layout u8,
-// machine code u32, partition i32, epoch u64, now, outage, bound i64, code of the leader's machine u32, leader [16], next offset i64, seq,
-// hash u64, chain [32], offset of the last tick i64, count of commands u32, the commands by day and sequence number
+// machine code u32, partition i32, epoch u64, now, outage, bound i64, code of the leader's machine u32, leader [16], next
+// offset i64, seq, hash u64, chain [32], offset of the last tick i64, count of commands u32, the commands by day and sequence number
 // (id, ref, until i64, offset i64, seq u64, kind u8), then the machine's bytes.
 func (c *Core) Snapshot(dst []byte) []byte {
 	le := binary.LittleEndian

@@ -79,11 +79,11 @@ func (w *world) machine() engine.Machine {
 	if w.shape.waiting {
 		return queue.New(w.shape.rooms)
 	}
-	if m := stock.New(w.shape.limits); w.now >= w.shape.upgrade {
-		return m
-	} else {
+	m := stock.New(w.shape.limits)
+	if w.now < w.shape.upgrade {
 		return older{m}
 	}
+	return m
 }
 
 // older is the machine of the version before this one, which knows no limits per payment method.
